@@ -47,7 +47,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use crate::config::Group;
+use crate::config::{Group, ModelSettings};
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::events::Events;
@@ -101,13 +101,21 @@ pub struct LoadRequest {
     pub keep_alive: Option<KeepAlive>,
     /// The memory that it is expected to take with these settings.
     pub need: Need,
-    /// Models of a lower priority are unloaded before it, and wait behind it.
-    pub priority: i32,
-    /// Its group, if it has one.
-    pub group: Option<Group>,
+    /// The settings per model that the configuration has for it. Its parameters are in `settings` already.
+    pub configured: ModelSettings,
 }
 
 impl LoadRequest {
+    /// Models of a lower priority are unloaded before it, and wait behind it.
+    fn priority(&self) -> i32 {
+        self.configured.priority.unwrap_or(0)
+    }
+
+    /// Its group, if it has one.
+    fn group(&self) -> Option<&Group> {
+        self.configured.group.as_ref()
+    }
+
     /// Takes over the settings of the loaded model that this request does not name, and at least its memory.
     fn keep(&mut self, loaded: LoadSettings, need: &Need) {
         let context = self.settings.context.max(loaded.context);
@@ -289,6 +297,15 @@ impl Scheduler {
     pub async fn unpin(&self, which: Which) -> bool {
         let unpin = |reply| Command::Unpin { which, reply };
         self.ask(unpin).await.unwrap_or(false)
+    }
+
+    /// Changes the limits. Models that are loaded keep their keep-alive.
+    pub async fn configure(&self, options: Options) {
+        // It fails only when the task has ended.
+        let _ = self
+            .commands
+            .send(Command::Configure(Box::new(options)))
+            .await;
     }
 
     /// The loaded models, in no order.

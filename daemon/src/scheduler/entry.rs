@@ -134,7 +134,7 @@ pub(super) fn summary(entry: &Entry, pinned: bool) -> ModelSummary {
         pinned,
         context: ready.map_or(entry.request.settings.context, |ready| ready.loaded.context),
         need: entry.need.clone(),
-        priority: entry.request.priority,
+        priority: entry.request.priority(),
         pid: ready.and_then(|ready| ready.runner.pid()),
         resident_bytes: ready.map_or(0, |ready| {
             ready

@@ -182,7 +182,9 @@ impl StoreLoader {
                 scale: 1.0,
             })
             .collect();
-        let draft = ready.draft.filter(|_| self.speculation != Speculation::Off);
+        let speculation = request.configured.speculative.unwrap_or(self.speculation);
+        let sequences = request.configured.parallel.unwrap_or(self.sequences);
+        let draft = ready.draft.filter(|_| speculation != Speculation::Off);
         let mut projectors = ready.projectors.into_iter();
         let projector = projectors.next().map(|projector| Projector {
             digest: projector.digest.hex(),
@@ -197,15 +199,15 @@ impl StoreLoader {
             weights_fd,
             shard_fds,
             adapters,
-            sequences: self.sequences,
+            sequences,
             settings: LoadSettings {
                 // A batch must hold one token of each sequence.
-                batch: request.settings.batch.max(self.sequences),
+                batch: request.settings.batch.max(sequences),
                 ..request.settings
             },
             chat_template: ready.model.chat_template,
             draft_fd: draft.map(|draft| files.push(draft.file)),
-            speculation: self.speculation,
+            speculation,
             projector,
         };
         Ok((files, load))

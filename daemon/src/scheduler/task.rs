@@ -34,6 +34,8 @@ pub(super) enum Command {
     },
     /// A request was dropped.
     Left,
+    /// The limits changed.
+    Configure(Box<Options>),
     /// Unload a model when it is idle. A pinned one only with `even_pinned`, which also unpins it.
     Unload {
         which: Which,
@@ -181,6 +183,7 @@ impl Task {
             Command::Acquire { request, reply } => self.acquire(*request, reply),
             // Dropped requests are removed after every command.
             Command::Left => {}
+            Command::Configure(options) => self.options = *options,
             Command::Unload {
                 which,
                 even_pinned,

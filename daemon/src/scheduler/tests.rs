@@ -150,8 +150,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
         details: Details::default(),
         keep_alive: None,
         need: Need::default(),
-        priority: 0,
-        group: None,
+        configured: ModelSettings::default(),
     }
 }
 

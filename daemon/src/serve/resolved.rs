@@ -5,6 +5,7 @@ use registry::{Capability, Model};
 use crate::app::App;
 use crate::ask::{Target, TemplateChoice};
 use crate::blocking;
+use crate::config::ModelSettings;
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::memory::Need;
@@ -67,8 +68,7 @@ impl ResolvedModel {
                 details: model.details.clone(),
                 keep_alive: self.keep_alive,
                 need: Need::default(),
-                priority: 0,
-                group: None,
+                configured: ModelSettings::default(),
             })
             .await
     }

@@ -85,7 +85,7 @@ impl Task {
         let worth = |entry: &Entry| {
             let class = (
                 entry.keep_alive == KeepAlive::Always,
-                entry.request.priority,
+                entry.request.priority(),
             );
             (class, self.popularity.value(&entry.request.key, now))
         };

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::super::entry::{Entry, Ready, State, Waiter};
 use super::super::limits::{Limits, Resource};
 use super::super::room::{self, Occupancy, Occupant, Verdict, Worth};
-use super::super::{Group, Lease, LoadRequest};
+use super::super::{Lease, LoadRequest};
+use crate::config::Group;
 use super::{Notice, Task};
 use crate::duration::KeepAlive;
 use crate::error::Error;
@@ -110,7 +111,7 @@ impl Task {
             let priority = if has_waited {
                 i32::MAX
             } else {
-                waiter.request.priority
+                waiter.request.priority()
             };
             match keys.iter_mut().find(|(key, _)| *key == waiter.request.key) {
                 Some((_, highest)) => *highest = (*highest).max(priority),
@@ -319,9 +320,9 @@ impl Task {
             State::Ready(_) if entry.draining => Occupancy::Draining,
             State::Ready(_) => Occupancy::Busy,
         };
-        let group = entry.request.group.as_ref();
+        let group = entry.request.group();
         let excludes =
-            |group: &Group| matches!(group, Group::OneOf(_)) && Some(group) == new.group.as_ref();
+            |group: &Group| matches!(group, Group::OneOf(_)) && Some(group) == new.group();
         Occupant {
             id,
             take: limits.take(&entry.need),
@@ -331,7 +332,7 @@ impl Task {
             worth: Worth {
                 class: (
                     entry.keep_alive == KeepAlive::Always,
-                    entry.request.priority,
+                    entry.request.priority(),
                 ),
                 value: self.popularity.value(&entry.request.key, Instant::now()),
             },
@@ -339,7 +340,7 @@ impl Task {
                 Some(Group::Together(_)) => self
                     .table
                     .iter()
-                    .find(|(_, other)| other.request.group.as_ref() == group)
+                    .find(|(_, other)| other.request.group() == group)
                     .map(|(first, _)| *first),
                 _ => None,
             },
@@ -414,9 +415,9 @@ impl Task {
         else {
             return format!("'{name}' needs its memory");
         };
-        if entry.request.group.is_some()
-            && matches!(&new.group, Some(Group::OneOf(_)))
-            && entry.request.group == new.group
+        if entry.request.group().is_some()
+            && matches!(new.group(), Some(Group::OneOf(_)))
+            && entry.request.group() == new.group()
         {
             return format!("'{name}' is loaded, and its group has one model at a time");
         }
@@ -476,8 +477,11 @@ impl Task {
         let text = self.start_text(&request, decision);
         let entry = Entry {
             need: request.need.clone(),
+            keep_alive: request
+                .configured
+                .keep_alive
+                .unwrap_or(self.options.keep_alive),
             request,
-            keep_alive: self.options.keep_alive,
             state: State::Loading {
                 waiters,
                 cancel: cancel.clone(),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::config::Share;
+use crate::config::{Group, Share};
 use crate::memory::{DeviceId, Usage};
 
 const MB: u64 = 1_000_000;
@@ -62,6 +62,13 @@ fn sized(name: &str, megabytes: u64) -> LoadRequest {
             mapped: 0,
         },
         ..request(name, 100)
+    }
+}
+
+fn prioritized_by(priority: i32) -> ModelSettings {
+    ModelSettings {
+        priority: Some(priority),
+        ..ModelSettings::default()
     }
 }
 
@@ -203,7 +210,7 @@ async fn a_small_model_passes_a_large_one_only_for_a_while() {
 async fn a_lower_priority_leaves_first_and_waits_behind() {
     let bench = bench_of_bytes(1000);
     let prioritized = |name: &str, priority| LoadRequest {
-        priority,
+        configured: prioritized_by(priority),
         ..sized(name, 500)
     };
     bench.use_once(prioritized("low", -1)).await;
@@ -220,10 +227,7 @@ async fn a_lower_priority_leaves_first_and_waits_behind() {
     let wait = async |name: &'static str, priority, delay| {
         tokio::time::sleep(Duration::from_millis(delay)).await;
         let lease = bench
-            .take(LoadRequest {
-                priority,
-                ..sized(name, 1000)
-            })
+            .take(LoadRequest { configured: prioritized_by(priority), ..sized(name, 1000) })
             .await
             .unwrap();
         order.lock().unwrap().push(name);
@@ -240,7 +244,10 @@ async fn a_lower_priority_leaves_first_and_waits_behind() {
 async fn a_group_has_one_model_at_a_time_or_leaves_together() {
     let bench = bench_of_bytes(1000);
     let grouped = |name: &str, group| LoadRequest {
-        group: Some(group),
+        configured: ModelSettings {
+            group: Some(group),
+            ..ModelSettings::default()
+        },
         ..sized(name, 100)
     };
     let one_of = || Group::OneOf("chat".into());

@@ -78,7 +78,10 @@ async fn carry_out(bench: &Bench, step: Step, at: u64) -> bool {
             usage: Usage::of_host(bytes(step.model, step.context)),
             mapped: 0,
         },
-        priority: step.priority,
+        configured: ModelSettings {
+            priority: Some(step.priority),
+            ..ModelSettings::default()
+        },
         keep_alive,
         ..request(&name, step.context)
     };
