@@ -1,15 +1,15 @@
 //! The state that all routes share. Cheap to clone.
 
 use api::JobKind;
-use registry::source::Settings;
 use registry::{ModelName, Registry};
 
+use crate::config::LiveConfig;
 use crate::error::Error;
 use crate::events::Events;
 use crate::operations::Operations;
-use crate::options::Defaults;
 use crate::responses::Responses;
 use crate::scheduler::Scheduler;
+use crate::sources::Sources;
 use crate::template;
 use crate::transfers::Transfers;
 
@@ -28,17 +28,23 @@ pub struct App {
     pub responses: Responses,
     /// The jobs that pull and push models.
     pub transfers: Transfers,
-    /// The configured defaults of parameters.
-    pub defaults: Defaults,
-    /// Path of the home, as `GET /api/version` shows it; `None` hides it.
-    pub home: Option<String>,
+    /// The settings in force.
+    pub config: LiveConfig,
     /// Settings of the sources of models.
-    pub sources: Settings,
+    pub sources: Sources,
     /// Parsed templates.
     pub templates: template::Cache,
 }
 
 impl App {
+    /// Path of the home for `GET /api/version`. With allowed hosts there is a proxy, and its clients must not see paths of this
+    /// machine.
+    pub(crate) fn shown_home(&self) -> Option<String> {
+        let config = self.config.current();
+        let is_local = config.allowed_hosts.is_empty();
+        is_local.then(|| config.home.display().to_string())
+    }
+
     /// Removes the bytes that cancelled pulls of a model fetched, unless another job pulls the same model.
     ///
     /// # Errors

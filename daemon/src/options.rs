@@ -5,7 +5,7 @@ use modelfile::parameter::{Error as Wrong, Kind};
 use runner_protocol::{Adaptive, Dry, LoadSettings, MIN_CONTEXT, Mirostat, Overflow, Sampling};
 use serde_json::{Map, Value};
 
-use crate::config::Config;
+use crate::config::{Config, ModelSettings};
 use crate::error::Error;
 use crate::scheduler::SettingOverrides;
 
@@ -22,13 +22,14 @@ pub struct Defaults {
     pub deterministic: bool,
 }
 
-impl From<&Config> for Defaults {
-    fn from(config: &Config) -> Self {
+impl Defaults {
+    /// The settings of a model, and the settings for all models where it has none.
+    pub fn of(config: &Config, model: &ModelSettings) -> Self {
         Self {
-            context: config.context_length,
-            threads: config.threads,
-            gpu_layers: config.gpu_layers,
-            deterministic: config.deterministic,
+            context: model.context_length.unwrap_or(config.context_length),
+            threads: model.threads.unwrap_or(config.threads),
+            gpu_layers: model.gpu_layers.unwrap_or(config.gpu_layers),
+            deterministic: model.deterministic.unwrap_or(config.deterministic),
         }
     }
 }

@@ -17,7 +17,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::listen::Peer;
 
@@ -32,8 +34,28 @@ pub struct OriginCheck {
     pub origins: Arc<[String]>,
 }
 
+/// The hosts and origins that pass now. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LiveCheck(watch::Receiver<OriginCheck>);
+
+impl LiveCheck {
+    /// A check that starts with these hosts and origins, and follows those that are sent.
+    pub fn new(check: OriginCheck) -> (watch::Sender<OriginCheck>, Self) {
+        let (sender, receiver) = watch::channel(check);
+        (sender, Self(receiver))
+    }
+}
+
+/// Hosts and origins that stay.
+impl From<OriginCheck> for LiveCheck {
+    fn from(check: OriginCheck) -> Self {
+        Self::new(check).1
+    }
+}
+
 /// The check as a layer around the whole router.
-pub async fn check(State(check): State<OriginCheck>, request: Request, next: Next) -> Response {
+pub async fn check(State(check): State<LiveCheck>, request: Request, next: Next) -> Response {
+    let check = check.0.borrow().clone();
     if request.extensions().get::<Peer>() == Some(&Peer::Unix) {
         return next.run(request).await;
     }
@@ -55,6 +77,14 @@ pub async fn check(State(check): State<OriginCheck>, request: Request, next: Nex
 }
 
 impl OriginCheck {
+    /// The hosts and origins of the configuration.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            hosts: config.allowed_hosts.clone().into(),
+            origins: config.allowed_origins.clone().into(),
+        }
+    }
+
     /// Checks one request. Returns the origin of its page, for the headers of the response.
     fn admit(&self, request: &Request) -> Result<Option<HeaderValue>, Error> {
         let headers = request.headers();

@@ -6,8 +6,8 @@
 mod background;
 mod conversations;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::openai::responses::{OutputItem, Response, ResponseError, ResponseStatus};
@@ -38,7 +38,7 @@ pub struct Responses(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    limits: Limits,
+    limits: Mutex<Limits>,
     /// Bytes that are saved, or a little more.
     bytes: AtomicU64,
     background: Background,
@@ -93,7 +93,7 @@ impl Responses {
     ) -> Result<Self, registry::Error> {
         let responses = Self(Arc::new(Inner {
             registry,
-            limits,
+            limits: Mutex::new(limits),
             bytes: AtomicU64::new(0),
             background: Background::default(),
             shutdown,
@@ -104,12 +104,29 @@ impl Responses {
 
     /// Whether responses are saved.
     pub fn is_on(&self) -> bool {
-        self.0.limits.budget > 0
+        self.budget() > 0
     }
 
     /// Most bytes of all responses and conversations together.
     pub fn budget(&self) -> u64 {
-        self.0.limits.budget
+        self.limits().budget
+    }
+
+    /// Changes the limits, and removes what is beyond them.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub async fn configure(&self, limits: Limits) -> Result<(), registry::Error> {
+        *self.lock() = limits;
+        self.trim(limits.budget, &self.0.background.ids()).await
+    }
+
+    fn limits(&self) -> Limits {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Limits> {
+        self.0.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Saves a response, unless it alone exceeds the budget. Returns whether it is saved.
@@ -223,7 +240,7 @@ impl Responses {
     async fn count(&self, id: &str, bytes: usize) {
         let bytes = bytes as u64;
         let total = self.0.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let budget = self.0.limits.budget;
+        let budget = self.budget();
         if total <= budget {
             return;
         }
@@ -244,7 +261,7 @@ impl Responses {
 
     /// The earliest moment at which something was saved that is still kept, in milliseconds since 1970.
     fn oldest(&self) -> i64 {
-        let lifetime = i64::try_from(self.0.limits.lifetime.as_millis()).unwrap_or(i64::MAX);
+        let lifetime = i64::try_from(self.limits().lifetime.as_millis()).unwrap_or(i64::MAX);
         now().saturating_sub(lifetime)
     }
 }

@@ -14,14 +14,14 @@ use crate::described::Routes;
 use crate::dialect;
 use crate::error::{self, Error};
 use crate::ignored::{self, Logged};
-use crate::origin_check::{self, OriginCheck};
+use crate::origin_check::{self, LiveCheck};
 use crate::path;
 use crate::routes;
 
 /// All routes, behind the origin check.
-pub fn router(app: App, origin_check: OriginCheck) -> Router {
+pub fn router(app: App, origin_check: impl Into<LiveCheck>) -> Router {
     // A layer of the routes sees a request after its route is chosen, so paths are corrected outside of them.
-    let routes = behind(origin_check, all().into_router())
+    let routes = behind(origin_check.into(), all().into_router())
         .with_state(app)
         .map_request(path::tidy);
     Router::new().fallback_service(routes)
@@ -33,7 +33,7 @@ pub(crate) fn all() -> Routes {
 }
 
 /// These routes with the layers that all routes have.
-fn behind(origin_check: OriginCheck, routes: Router<App>) -> Router<App> {
+fn behind(origin_check: LiveCheck, routes: Router<App>) -> Router<App> {
     routes
         .method_not_allowed_fallback(async |method: Method| Error::Method(method.to_string()))
         .fallback(async |uri: Uri| Error::NoRoute(uri.path().chars().take(200).collect()))

@@ -4,7 +4,6 @@
 //! runners are stopped and reaped, which ends the remaining streams with an error; connections are closed; the index is closed.
 //! A second signal ends the process at once, and the runners with it.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -14,8 +13,6 @@ use std::time::Duration;
 use anyhow::Context;
 use devices::Root;
 use registry::Registry;
-use registry::credentials::HubToken;
-use registry::source::{Pip, Settings};
 use supervisor::Spawner;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -25,8 +22,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept;
 use crate::app::App;
+use crate::apply::{self, Owners};
 use crate::blocking;
-use crate::config::{self, Config};
+use crate::config::{self, Config, LiveConfig};
 use crate::cpu::CpuModules;
 use crate::descriptors;
 use crate::env::{Environment, Process};
@@ -35,25 +33,26 @@ use crate::flags;
 use crate::fs;
 use crate::host::Host;
 use crate::listen::{self, Listener, Stale};
+use crate::log::{self, LogFilter};
 use crate::note::DaemonNote;
 use crate::openapi;
 use crate::operations::Operations;
-use crate::options::Defaults;
-use crate::origin_check::OriginCheck;
-use crate::responses::{self, Responses};
+use crate::origin_check::{LiveCheck, OriginCheck};
+use crate::responses::Responses;
 use crate::router::router;
-use crate::scheduler::{self, MemoryBudget, Scheduler, Spares, States, StoreLoader};
+use crate::scheduler::{self, ConfiguredLoader, Scheduler, Spares};
 use crate::shutdown::Shutdown;
+use crate::sources::Sources;
 use crate::sweep::{Schedule, sweep};
 use crate::template;
-use crate::transfers::{self, StoreWorker, Transfers};
+use crate::transfers::{StoreWorker, Transfers};
 use crate::watchdog::ConnectionLimits;
 
 /// Worker threads of the runtime. Long work runs in runners or on blocking threads.
 const WORKERS: usize = 2;
 
 /// How long a runner may take to exit before it gets SIGTERM.
-const RUNNER_GRACE: Duration = Duration::from_secs(3);
+pub(crate) const RUNNER_GRACE: Duration = Duration::from_secs(3);
 
 /// Most bytes of a daemon's note.
 const MAX_NOTE: u64 = 64 * 1024;
@@ -68,7 +67,7 @@ pub fn main() -> ExitCode {
         return print_document();
     }
     let flags = flags::read(&matches);
-    match serve_until_signal(&flags, &Process) {
+    match serve_until_signal(flags, Process) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_line(&format!("slmd: {error:#}"));
@@ -94,9 +93,12 @@ fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> anyhow::Result<()> {
-    let mut config = Config::load(flags, environment)?;
-    start_log(&config)?;
+fn serve_until_signal(
+    flags: config::Flags,
+    environment: impl Environment + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    let mut config = Config::load(&flags, &environment)?;
+    let log = log::start(&config.log, config.log_json)?;
     for (key, value, origin) in &config.origins {
         tracing::info!(key, value, place = %origin, "configured");
     }
@@ -107,6 +109,7 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
         tracing::warn!("{warning}");
     }
     config.max_connections = descriptors::make_room(config.max_connections);
+    let config = LiveConfig::new(config, flags, environment);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(blocking::THREADS)
@@ -117,7 +120,7 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
     let result = runtime.block_on(async {
         // Before the start, which a signal can interrupt.
         let mut signals = Signals::listen()?;
-        let service = Service::start(config).await?;
+        let service = Service::start_with(config, Some(log)).await?;
         print_line(&format!(
             "slmd {} is ready on {}",
             crate::VERSION,
@@ -137,25 +140,6 @@ fn serve_until_signal(flags: &config::Flags, environment: &dyn Environment) -> a
     // Remaining tasks end here, and runners with them.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
-}
-
-fn start_log(config: &Config) -> anyhow::Result<()> {
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::util::SubscriberInitExt;
-    let mut filter: Targets = config.log.parse()?;
-    if !config.log.contains("sqlx") {
-        // A line for each query of the index would hide all else; `log` with `sqlx` in it shows them.
-        filter = filter.with_target("sqlx", LevelFilter::WARN);
-    }
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
-    if config.log_json {
-        registry.with(layer.json()).try_init()?;
-    } else {
-        registry.with(layer.with_ansi(false)).try_init()?;
-    }
-    Ok(())
 }
 
 /// The signals that mean "stop".
@@ -182,7 +166,7 @@ impl Signals {
 
 /// A running daemon.
 pub struct Service {
-    config: Config,
+    config: LiveConfig,
     note: DaemonNote,
     registry: Registry,
     spawner: Spawner,
@@ -199,7 +183,12 @@ impl Service {
     ///
     /// # Errors
     /// When the store is in use, a port is taken, or a folder cannot be created.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
+    pub async fn start(config: impl Into<LiveConfig>) -> anyhow::Result<Self> {
+        Self::start_with(config.into(), None).await
+    }
+
+    async fn start_with(live: LiveConfig, log: Option<LogFilter>) -> anyhow::Result<Self> {
+        let config = live.current();
         fs::private_dir(&config.home)?;
         fs::private_dir(&config.home.join("run"))?;
         let options = registry::Options {
@@ -218,46 +207,34 @@ impl Service {
         let shutdown = Shutdown::new();
         let workers = TaskTracker::new();
         let events = Events::new(shutdown.graceful.clone());
-        let scheduler = start_scheduler(&config, &registry, &spawner, events.clone(), &workers);
-        let sources = Settings {
-            pip: Pip {
-                program: config.pip.clone(),
-                ..Pip::default()
-            },
-            network: config.network.clone(),
-            library: config.library.clone(),
-            mirrors: config.mirrors.clone(),
-            hub: config.hub.clone(),
-            hub_token: config
-                .hub_token
-                .as_ref()
-                .map(|token| HubToken::of_environment(token.reveal())),
-            logins: config.logins.clone(),
-        };
+        let scheduler = start_scheduler(&live, &registry, &spawner, events.clone(), &workers);
+        let sources = Sources::of(live.clone());
         let transfers = Transfers::start(
             &registry,
             Arc::new(StoreWorker {
                 registry: registry.clone(),
                 sources: sources.clone(),
             }),
-            transfers::Options {
-                max_running: config.max_transfers,
-                window: config.pull_window,
-                metered: config.metered,
-            },
+            apply::transfer_options(&config),
             Arc::new(jiff::Zoned::now),
             events.clone(),
             &shutdown,
         )
         .await
         .context("cannot read the saved transfers")?;
-        let responses = responses::Limits {
-            budget: config.responses,
-            lifetime: config.responses_lifetime,
-        };
-        let responses = Responses::open(registry.clone(), responses, shutdown.clone())
+        let limits = apply::response_limits(&config);
+        let responses = Responses::open(registry.clone(), limits, shutdown.clone())
             .await
             .context("cannot remove old responses")?;
+        let (origin_check, live_check) = LiveCheck::new(OriginCheck::of(&config));
+        let owners = Owners {
+            registry: registry.clone(),
+            scheduler: scheduler.clone(),
+            transfers: transfers.clone(),
+            responses: responses.clone(),
+            origin_check,
+            log,
+        };
         let app = App {
             events,
             responses,
@@ -265,24 +242,24 @@ impl Service {
             registry: registry.clone(),
             scheduler: scheduler.clone(),
             operations: Operations::new(shutdown.clone()),
-            defaults: Defaults::from(&config),
-            // With allowed hosts there is a proxy, and its clients must not see paths of this machine.
-            home: config
-                .allowed_hosts
-                .is_empty()
-                .then(|| config.home.display().to_string()),
+            config: live.clone(),
             sources,
             templates: template::Cache::default(),
         };
         let listener_closed = CancellationToken::new();
-        let note = open_listeners(&config, app, &shutdown, &listener_closed).await?;
+        let note = open_listeners(&config, app, live_check, &shutdown, &listener_closed).await?;
+        let graceful = shutdown.graceful.clone();
+        let follow = owners.follow(live.clone());
+        shutdown
+            .tasks
+            .spawn(async move { graceful.run_until_cancelled(follow).await });
         shutdown.tasks.spawn(sweep(
             registry.clone(),
             Schedule::default(),
             shutdown.graceful.clone(),
         ));
         Ok(Self {
-            config,
+            config: live,
             note,
             registry,
             spawner,
@@ -318,6 +295,7 @@ impl Service {
             workers,
             ..
         } = self;
+        let config = config.current();
         // The listeners close, and the file of the socket is removed. Open requests may finish. Transfers end, and their partial
         // blobs stay.
         shutdown.graceful.cancel();
@@ -349,51 +327,28 @@ impl Service {
 }
 
 fn start_scheduler(
-    config: &Config,
+    live: &LiveConfig,
     registry: &Registry,
     spawner: &Spawner,
     events: Events,
     workers: &TaskTracker,
 ) -> Scheduler {
+    let config = live.current();
     let program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
     let cpu = CpuModules::new(
-        program.clone(),
+        program,
         config.home.join("derived/cpu-module.json"),
         workers.clone(),
     );
     cpu.start_check();
-    let loader = StoreLoader {
-        states: States::new(
-            registry.clone(),
-            config.state_disk,
-            config.state_memory,
-            workers.clone(),
-        ),
+    let loader = ConfiguredLoader {
+        config: live.clone(),
         registry: registry.clone(),
         spares: Spares::new(spawner.clone(), config.spare_runners, workers.clone()),
-        program,
-        cpu: Some(cpu),
-        options: supervisor::Options {
-            load_silence: config.load_timeout,
-            silence: config.stall_timeout,
-            ..supervisor::Options::default()
-        },
-        sequences: config.parallel,
-        speculation: config.speculative,
-        sandbox: config.sandbox,
+        cpu,
         tasks: workers.clone(),
     };
-    let options = scheduler::Options {
-        max_loaded: config.max_loaded_models.unwrap_or(usize::MAX),
-        budget: MemoryBudget {
-            host: config.memory_budget,
-            reserve: config.memory_reserve,
-            devices: BTreeMap::new(),
-        },
-        max_queue: config.max_queue,
-        keep_alive: config.keep_alive,
-        stop_grace: RUNNER_GRACE,
-    };
+    let options = apply::scheduler_options(&config);
     Scheduler::start(
         options,
         Arc::new(loader),
@@ -407,6 +362,7 @@ fn start_scheduler(
 async fn open_listeners(
     config: &Config,
     app: App,
+    origin_check: LiveCheck,
     shutdown: &Shutdown,
     closed: &CancellationToken,
 ) -> anyhow::Result<DaemonNote> {
@@ -427,10 +383,6 @@ async fn open_listeners(
             .map(|address| address.to_string())
             .collect(),
         ..DaemonNote::of(config, own)
-    };
-    let origin_check = OriginCheck {
-        hosts: config.allowed_hosts.clone().into(),
-        origins: config.allowed_origins.clone().into(),
     };
     let router = router(app, origin_check);
     let limits = ConnectionLimits {

@@ -23,6 +23,7 @@
 //! - The task never waits for a runner: separate tasks load, stop and watch runners, and report back.
 
 mod breaker;
+mod configured;
 mod entry;
 mod lease;
 mod limits;
@@ -53,6 +54,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::memory::Need;
 
+pub use configured::ConfiguredLoader;
 pub use lease::Lease;
 #[cfg(test)]
 pub(crate) use limits::Unlimited;

@@ -52,6 +52,7 @@ enum Message {
     Change(u64, Change, oneshot::Sender<Result<Job, Error>>),
     CancelPulls(String, oneshot::Sender<usize>),
     Left(u64),
+    Configure(Options),
     Over {
         id: u64,
         result: Option<Result<Progress, Error>>,
@@ -161,6 +162,12 @@ impl Transfers {
     pub async fn cancel_pulls(&self, model: &ModelName) -> Result<usize, Error> {
         let model = model.to_string();
         self.send(|reply| Message::CancelPulls(model, reply)).await
+    }
+
+    /// Changes the options of all jobs. Running jobs that they hold back stop, and keep their bytes.
+    pub fn configure(&self, options: Options) {
+        // It fails only when the task has ended.
+        let _ = self.sender.send(Message::Configure(options));
     }
 
     async fn send<T>(

@@ -98,7 +98,7 @@ pub const KEYS: &[Key] = &[
         "keep-alive",
         "SLM_KEEP_ALIVE",
         "5m",
-        Now,
+        NextLoad,
         "How long a model stays loaded after its last request; -1 for ever, 0 not at all.",
     ),
     key(

@@ -1,7 +1,7 @@
 //! The context of a model, as lists of models show it.
 
 use crate::app::App;
-use crate::options;
+use crate::options::{self, Defaults};
 use crate::scheduler::ModelSummary;
 
 /// The context that a model is loaded with, or would be.
@@ -11,7 +11,9 @@ use crate::scheduler::ModelSummary;
 pub(super) fn of(app: &App, loaded: &[ModelSummary], found: &registry::Model) -> u64 {
     let none = modelfile::Parameters::default();
     let trained = found.details.context_length;
-    let options = options::resolve(&none, &found.parameters, trained, app.defaults);
+    let config = app.config.current();
+    let defaults = Defaults::of(&config, &config.for_model(&found.name));
+    let options = options::resolve(&none, &found.parameters, trained, defaults);
     let own = options.load.context;
     let key = found.key();
     let in_use = loaded.iter().find(|it| it.key == key && it.context > 0);

@@ -1,6 +1,7 @@
 //! Tests of the service without sockets and processes: the router in memory, a store in a temporary folder, and the mock runner
 //! as a task.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,21 +19,23 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::blocking;
-use crate::config::Sandbox;
+use crate::config::{Config, LiveConfig, Sandbox};
 use crate::duration::KeepAlive;
 use crate::events::Events;
 use crate::listen::Peer;
 use crate::operations::Operations;
-use crate::options::Defaults;
+use crate::origin_check::OriginCheck;
 use crate::responses::{Limits, Responses};
 use crate::scheduler::{MemoryBudget, Options, Scheduler, Spares, States, StoreLoader, Unlimited};
 use crate::shutdown::Shutdown;
+use crate::sources::Sources;
 use crate::template;
 use crate::transfers::{Options as TransferOptions, StoreWorker, Transfers};
 
 mod anthropic;
 mod browser;
 mod budget;
+mod configured;
 mod constraints;
 mod dialect;
 mod health;
@@ -130,7 +133,7 @@ async fn service_of(
         keep_alive: KeepAlive::For(Duration::from_secs(300)),
         stop_grace: Duration::from_secs(1),
     };
-    let sources = Settings {
+    let sources = Sources::from(Settings {
         pip: Pip {
             program: Some("/no/such/pip".into()),
             ..Pip::default()
@@ -138,7 +141,7 @@ async fn service_of(
         library: Some(library.to_owned()),
         hub: Some("http://127.0.0.1:9".to_owned()),
         ..Settings::default()
-    };
+    });
     let worker = Arc::new(StoreWorker {
         registry: registry.clone(),
         sources: sources.clone(),
@@ -172,13 +175,7 @@ async fn service_of(
         ),
         events,
         operations: Operations::new(Shutdown::new()),
-        defaults: Defaults {
-            context: 64,
-            threads: 0,
-            gpu_layers: 0,
-            deterministic: false,
-        },
-        home: Some("/home/ann/slm".to_owned()),
+        config: configured("context_length: 64\ngpu_layers: 0\n"),
         sources,
         templates: template::Cache::default(),
     };
@@ -189,6 +186,12 @@ async fn service_of(
         home,
         tasks,
     }
+}
+
+/// The settings of a home at a path that only the answer about the version shows.
+fn configured(text: &str) -> LiveConfig {
+    let config = Config::from_text(Path::new("/home/ann/slm"), text);
+    config.unwrap().into()
 }
 
 async fn service() -> Service {

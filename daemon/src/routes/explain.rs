@@ -29,7 +29,7 @@ pub(crate) async fn post(
     let insecure = request.insecure == Some(true);
     let found = app
         .registry
-        .explain(&reference, insecure, &app.sources)
+        .explain(&reference, insecure, &app.sources.now())
         .await?;
     Ok(axum::Json(Explanation {
         model: found.name.to_string(),

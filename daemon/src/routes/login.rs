@@ -47,7 +47,7 @@ pub(crate) async fn login(
         secret: Secret::new(request.password),
         realm_hosts: request.realm_hosts,
     };
-    let kept = app.registry.login(login, &app.sources).await?;
+    let kept = app.registry.login(login, &app.sources.now()).await?;
     Ok(axum::Json(LoginResponse {
         host: kept.host,
         confirmed: kept.is_confirmed,
@@ -99,10 +99,10 @@ pub(crate) async fn list(
 ) -> Result<axum::Json<LoginsResponse>, Error> {
     on_socket(peer, api::routes::LOGINS)?;
     let key = match request.key {
-        true => Some(app.registry.public_key(&app.sources).await?),
+        true => Some(app.registry.public_key(&app.sources.now()).await?),
         false => None,
     };
-    let known = app.registry.known_logins(&app.sources).await?;
+    let known = app.registry.known_logins(&app.sources.now()).await?;
     let logins = known.into_iter().map(|login| KnownLogin {
         host: login.host,
         user: login.user,

@@ -42,7 +42,7 @@ pub(crate) async fn post(
     let most = request.limit.unwrap_or(DEFAULT_LIMIT);
     let found = app
         .registry
-        .search(&request.query, &filters, most, &app.sources)
+        .search(&request.query, &filters, most, &app.sources.now())
         .await?;
     let models = found.hits.into_iter().map(|hit| FoundModel {
         name: hit.name,

@@ -48,6 +48,11 @@ impl Spares {
         }))
     }
 
+    /// Keeps at most so many from the next refill on.
+    pub(super) fn keep(&self, most: usize) {
+        self.state().most = most;
+    }
+
     /// A runner of this program with these files: a spare one if one waits, or a new one.
     ///
     /// # Errors

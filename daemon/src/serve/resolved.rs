@@ -9,7 +9,7 @@ use crate::config::ModelSettings;
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::memory::Need;
-use crate::options::{self, ResolvedOptions};
+use crate::options::{self, Defaults, ResolvedOptions};
 use crate::prompt::{Needs, PromptSource};
 use crate::requirements;
 use crate::scheduler::{Lease, LoadRequest};
@@ -22,6 +22,7 @@ pub(super) struct ResolvedModel {
     /// The parameters of request, model and configuration, joined.
     pub(super) options: ResolvedOptions,
     keep_alive: Option<KeepAlive>,
+    configured: ModelSettings,
 }
 
 impl ResolvedModel {
@@ -42,16 +43,19 @@ impl ResolvedModel {
                 requirements::capability_phrase(capability)
             )));
         }
+        let config = app.config.current();
+        let configured = config.for_model(&model.name);
         let options = options::resolve(
             &target.parameters,
             &model.parameters,
             model.details.context_length,
-            app.defaults,
+            Defaults::of(&config, &configured),
         );
         Ok(Self {
             model,
             options,
             keep_alive: target.keep_alive,
+            configured,
         })
     }
 
@@ -68,7 +72,7 @@ impl ResolvedModel {
                 details: model.details.clone(),
                 keep_alive: self.keep_alive,
                 need: Need::default(),
-                configured: ModelSettings::default(),
+                configured: self.configured.clone(),
             })
             .await
     }

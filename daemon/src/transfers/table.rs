@@ -376,6 +376,11 @@ impl Table {
         Ok(self.last)
     }
 
+    /// Changes the options; the next [`schedule`](Self::schedule) follows them.
+    pub(super) fn configure(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// Adds a listener to a job. Its priority and options can only rise, and a paused job continues.
     fn join(&mut self, id: Id, asked: &TransferRequest, now: &Zoned) {
         let Some(entry) = self.entries.get_mut(&id) else {

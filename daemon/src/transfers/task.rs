@@ -333,6 +333,7 @@ impl Task {
                 self.answer(ids, Reply::Count(reply, count));
             }
             Message::Left(id) => self.table.leave(id, &now),
+            Message::Configure(options) => self.table.configure(options),
             Message::Over { id, result } => {
                 self.runs.remove(&id);
                 for answer in &mut self.deferred {

@@ -6,13 +6,13 @@ use api::{Progress, PushFormat, Pushed};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use registry::push::Format;
-use registry::source::Settings;
 use registry::{Registry, Reporter};
 
 use super::table::Work;
 use crate::error::Error;
 use crate::extract::reference;
 use crate::progress;
+use crate::sources::Sources;
 
 /// Does the work of jobs. Dropping the future ends the work, and partial blobs stay.
 pub trait Worker: fmt::Debug + Send + Sync {
@@ -26,7 +26,7 @@ pub struct StoreWorker {
     /// The store.
     pub registry: Registry,
     /// Settings of the sources of models.
-    pub sources: Settings,
+    pub sources: Sources,
 }
 
 impl Worker for StoreWorker {
@@ -51,7 +51,7 @@ async fn pull(
 ) -> Result<Progress, Error> {
     let reference = reference(&model)?;
     registry
-        .pull(&reference, insecure, &sources, &reporter)
+        .pull(&reference, insecure, &sources.now(), &reporter)
         .await?;
     Ok(Progress {
         model: Some(reference.name.to_string()),
@@ -74,7 +74,14 @@ async fn push(
         PushFormat::ModelPack => Format::ModelPack,
     };
     let pushed = registry
-        .push(&source, &destination, format, insecure, &sources, &reporter)
+        .push(
+            &source,
+            &destination,
+            format,
+            insecure,
+            &sources.now(),
+            &reporter,
+        )
         .await?;
     Ok(Progress {
         pushed: Some(Pushed {

@@ -57,7 +57,7 @@ pub(crate) async fn post(
     if let Some(base) = missing {
         let lines = operations.join_attached(key, move |reporter| async move {
             registry
-                .pull(&Reference::of(&base), false, &sources, &reporter)
+                .pull(&Reference::of(&base), false, &sources.now(), &reporter)
                 .await?;
             make(&registry, create, warnings, &reporter).await
         });

@@ -21,6 +21,6 @@ pub(crate) async fn get(State(app): State<App>) -> Json<VersionResponse> {
     Json(VersionResponse {
         version: api::OLLAMA.to_owned(),
         slm: Some(crate::VERSION.to_owned()),
-        home: app.home,
+        home: app.shown_home(),
     })
 }

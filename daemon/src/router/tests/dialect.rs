@@ -67,7 +67,8 @@ mod toy {
 }
 
 async fn toy(service: &Service, body: Value) -> (StatusCode, String) {
-    let router = behind(OriginCheck::default(), toy::routes()).with_state(service.app.clone());
+    let router =
+        behind(OriginCheck::default().into(), toy::routes()).with_state(service.app.clone());
     let request = http::Request::post("/toy")
         .header("host", "localhost")
         .body(Body::from(body.to_string()))

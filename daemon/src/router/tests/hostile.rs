@@ -222,7 +222,7 @@ async fn no_answer_has_a_path_or_a_variable_of_the_daemon() {
     let service = able().await;
     let mut app = service.app.clone();
     // As where clients on other machines may ask.
-    app.home = None;
+    app.config = configured("allowed_hosts: box.example");
     let router = router(app, OriginCheck::default());
     let home = service.home.path().display().to_string();
     let path = std::env::var("PATH").unwrap();

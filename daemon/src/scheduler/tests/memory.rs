@@ -227,7 +227,10 @@ async fn a_lower_priority_leaves_first_and_waits_behind() {
     let wait = async |name: &'static str, priority, delay| {
         tokio::time::sleep(Duration::from_millis(delay)).await;
         let lease = bench
-            .take(LoadRequest { configured: prioritized_by(priority), ..sized(name, 1000) })
+            .take(LoadRequest {
+                configured: prioritized_by(priority),
+                ..sized(name, 1000)
+            })
             .await
             .unwrap();
         order.lock().unwrap().push(name);
