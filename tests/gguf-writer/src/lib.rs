@@ -1,4 +1,4 @@
-//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs and projectors of images for it, tiny models in Ollama's own layouts, one of a real shape to measure with, and hostile ones.
+//! Writes GGUF files for tests: well-formed ones, a tiny model that really runs and projectors of images for it, tiny models in Ollama's own layouts, one of a real shape and some of many architectures to measure with, and hostile ones.
 //!
 //! The format is the one that llama.cpp's `ggml/src/gguf.cpp` reads: a magic, a version, two counts,
 //! key-value pairs, tensor descriptions, padding, tensor data.
@@ -7,6 +7,7 @@
 pub mod foreign;
 pub mod hostile;
 pub mod qwen3;
+pub mod shapes;
 pub mod small;
 pub mod tiny;
 pub mod tiny_bert;

@@ -243,6 +243,16 @@ impl Random {
         (0..count).map(|_| self.value() * reach).collect()
     }
 
+    /// Appends random bytes.
+    pub(crate) fn bytes(&mut self, count: usize, out: &mut Vec<u8>) {
+        let end = out.len() + count;
+        while out.len() < end {
+            let bytes = self.next().to_le_bytes();
+            let missing = end - out.len();
+            out.extend(&bytes[..missing.min(bytes.len())]);
+        }
+    }
+
     /// One uniform value from -1 to 1.
     pub(crate) fn value(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0

@@ -116,6 +116,13 @@ fn tokenizer(writer: Writer, tokens: &[String]) -> Writer {
         .kv("tokenizer.ggml.token_type_count", 2_u32)
 }
 
+/// Adds the model's vocabulary to another shape, with `more` unused tokens at its end.
+pub(crate) fn with_vocabulary(writer: Writer, more: usize) -> Writer {
+    let mut tokens = vocabulary();
+    tokens.extend((0..more).map(|number| format!("▁more{number}")));
+    special_tokens(tokenizer(writer, &tokens))
+}
+
 fn special_tokens(writer: Writer) -> Writer {
     writer
         .kv("tokenizer.ggml.padding_token_id", 0_u32)

@@ -37,6 +37,7 @@ pub enum TensorType {
     Q4_1 = 3,
     Q8_0 = 8,
     Q4_K = 12,
+    Q6_K = 14,
     I32 = 26,
     BF16 = 30,
 }
