@@ -2,7 +2,9 @@
 
 use modelfile::Parameters;
 use modelfile::parameter::{Error as Wrong, Kind};
-use runner_protocol::{Adaptive, Dry, LoadSettings, MIN_CONTEXT, Mirostat, Overflow, Sampling};
+use runner_protocol::{
+    Adaptive, Dry, KvType, LoadSettings, MIN_CONTEXT, Mirostat, Overflow, Sampling,
+};
 use serde_json::{Map, Value};
 
 use crate::config::{Config, ModelSettings};
@@ -193,6 +195,7 @@ pub fn resolve(
             gpu_layers: defaults.gpu_layers,
             main_gpu: 0,
             mmap: true,
+            kv_type: KvType::F16,
         }),
     }
 }

@@ -42,8 +42,8 @@ use llama_cpp_2::{
 };
 use llama_cpp_sys_2 as sys;
 use runner_protocol::{
-    Call, Done, Event, Generate, Hello, Load, LoadSettings, Prompt, Reply, Request, Sampling,
-    Speculation, frame,
+    Call, Done, Event, Generate, Hello, KvType, Load, LoadSettings, Prompt, Reply, Request,
+    Sampling, Speculation, frame,
 };
 
 const PROMPTS: [&str; 8] = [
@@ -155,6 +155,7 @@ impl Ours {
                 gpu_layers: 0,
                 main_gpu: 0,
                 mmap: true,
+                kv_type: KvType::F16,
             },
             chat_template: None,
             draft_fd: None,

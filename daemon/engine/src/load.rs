@@ -276,7 +276,7 @@ pub(crate) fn context_of<'m>(
 ) -> Result<Memory<'m>, Error> {
     memory::check(
         "the context",
-        memory::kv_bytes(&model.llama, load.settings.context),
+        memory::kv_bytes(&model.llama, load.settings.context, load.settings.kv_type),
     )?;
     let settings = Settings {
         cells: load.settings.context,
@@ -285,6 +285,7 @@ pub(crate) fn context_of<'m>(
         sequences,
         outputs: sequences,
         threads: threads(load),
+        kv_type: load.settings.kv_type,
     };
     ffi::log::take_first_error();
     let context = Context::new(&model.llama, settings, stop)
@@ -333,7 +334,7 @@ pub(crate) fn native_reason() -> String {
 
 #[cfg(test)]
 mod tests {
-    use runner_protocol::{Adapter, LoadSettings, Speculation};
+    use runner_protocol::{Adapter, KvType, LoadSettings, Speculation};
 
     use super::*;
 
@@ -350,6 +351,7 @@ mod tests {
                 gpu_layers: -1,
                 main_gpu: 0,
                 mmap: true,
+                kv_type: KvType::F16,
             },
             chat_template: None,
             draft_fd: None,

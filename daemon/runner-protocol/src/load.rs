@@ -62,6 +62,58 @@ pub struct LoadSettings {
     pub main_gpu: i32,
     /// Map the weights instead of reading them.
     pub mmap: bool,
+    /// The type of keys and values in the KV cache.
+    #[serde(default)]
+    pub kv_type: KvType,
+}
+
+/// The type of keys and values in the KV cache. A smaller one takes less memory and is less exact.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum KvType {
+    /// Half precision, 16 bits for each value.
+    #[default]
+    F16,
+    /// Blocks of 32 values in 34 bytes.
+    Q8_0,
+    /// Blocks of 32 values in 18 bytes.
+    Q4_0,
+}
+
+impl KvType {
+    /// All of them, the most exact first.
+    pub const ALL: [Self; 3] = [Self::F16, Self::Q8_0, Self::Q4_0];
+
+    /// Its name, as in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Q8_0 => "q8_0",
+            Self::Q4_0 => "q4_0",
+        }
+    }
+
+    /// The type of this name, in small or capital letters.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The bytes of a row of so many values; `None` where they are not whole blocks.
+    #[must_use]
+    pub fn row_bytes(self, values: u64) -> Option<u64> {
+        let (block, bytes) = match self {
+            Self::F16 => (1, 2),
+            Self::Q8_0 => (32, 34),
+            Self::Q4_0 => (32, 18),
+        };
+        let blocks = values.is_multiple_of(block).then(|| values / block)?;
+        Some(blocks.saturating_mul(bytes))
+    }
 }
 
 /// Whether tokens are drafted. It changes how fast tokens come, and not which.

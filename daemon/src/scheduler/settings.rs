@@ -28,6 +28,7 @@ impl SettingOverrides {
             gpu_layers: self.gpu_layers.unwrap_or(base.gpu_layers),
             main_gpu: self.main_gpu.unwrap_or(base.main_gpu),
             mmap: self.mmap.unwrap_or(base.mmap),
+            kv_type: base.kv_type,
         }
     }
 
@@ -40,6 +41,8 @@ impl SettingOverrides {
 
 #[cfg(test)]
 mod tests {
+    use runner_protocol::KvType;
+
     use super::*;
 
     #[test]
@@ -51,6 +54,7 @@ mod tests {
             gpu_layers: -1,
             main_gpu: 0,
             mmap: true,
+            kv_type: KvType::F16,
         };
         assert!(SettingOverrides::default().is_met_by(loaded));
         let same = SettingOverrides {

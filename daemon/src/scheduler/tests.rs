@@ -4,7 +4,7 @@ use api::EventKind;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use registry::Digest;
-use runner_protocol::{Generate, Load, LoadSettings, Prompt, Sampling, Speculation};
+use runner_protocol::{Generate, KvType, Load, LoadSettings, Prompt, Sampling, Speculation};
 use supervisor::{Files, Program, Spawner, Step};
 
 use super::*;
@@ -144,6 +144,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
             gpu_layers: 0,
             main_gpu: 0,
             mmap: true,
+            kv_type: KvType::F16,
         },
         required: SettingOverrides::default(),
         digest: String::new(),

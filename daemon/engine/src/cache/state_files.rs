@@ -185,7 +185,8 @@ fn build(model: &Model, load: &Load) -> String {
     };
     let engine = backend::engine();
     let package = env!("SLM_LLAMA_PACKAGE");
-    let mut build = format!("{engine} ({package}), f16, {reach}, {device}");
+    let kv_type = load.settings.kv_type.name();
+    let mut build = format!("{engine} ({package}), {kv_type}, {reach}, {device}");
     build.truncate(build.floor_char_boundary(MAX_BUILD));
     build
 }

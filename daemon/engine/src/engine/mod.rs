@@ -319,7 +319,7 @@ impl<'m> Engine<'m> {
             batch_tokens,
             cells,
             outputs: sequences as usize,
-            slots: Slots::new(cells, sequences, load.sequences, spare_cells(model)),
+            slots: Slots::new(cells, sequences, load.sequences, spare_cells(model, load)),
             pace: Pace::new(batch_tokens),
             speculation,
             without_drafts: false,
@@ -830,8 +830,8 @@ fn are_numbers(logits: &[f32]) -> bool {
 }
 
 /// Cap on cached cells of finished sequences, so that attention over unused cells costs less than 5 % of a step.
-fn spare_cells(model: &Model) -> usize {
-    let cell = memory::kv_bytes(&model.llama, 1).max(1);
+fn spare_cells(model: &Model, load: &Load) -> usize {
+    let cell = memory::kv_bytes(&model.llama, 1, load.settings.kv_type).max(1);
     let cells = model.llama.size() / KEPT_SHARE / cell;
     usize::try_from(cells).unwrap_or(usize::MAX)
 }

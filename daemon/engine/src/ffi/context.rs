@@ -19,6 +19,7 @@ use llama_cpp_2::{
     token::LlamaToken,
 };
 use llama_cpp_sys_2 as sys;
+use runner_protocol::KvType;
 
 /// How large a context is.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) outputs: u32,
     /// Threads that compute.
     pub(crate) threads: i32,
+    /// Type of keys and values.
+    pub(crate) kv_type: KvType,
 }
 
 /// Why a decode call computed nothing.
@@ -117,6 +120,8 @@ impl<'m> Context<'m> {
         params.n_threads_batch = settings.threads;
         params.no_perf = true;
         params.swa_full = false;
+        params.type_k = ggml_type(settings.kv_type);
+        params.type_v = ggml_type(settings.kv_type);
         // One pool of cells that any sequence may fill, and whose cells several may share.
         params.kv_unified = true;
         params.abort_callback = Some(stopped);
@@ -366,6 +371,15 @@ impl<'m> Context<'m> {
     fn memory(&self) -> sys::llama_memory_t {
         // SAFETY: The context is alive.
         unsafe { sys::llama_get_memory(self.context.as_ptr()) }
+    }
+}
+
+/// ggml's number of a type.
+fn ggml_type(kind: KvType) -> sys::ggml_type {
+    match kind {
+        KvType::F16 => sys::GGML_TYPE_F16,
+        KvType::Q8_0 => sys::GGML_TYPE_Q8_0,
+        KvType::Q4_0 => sys::GGML_TYPE_Q4_0,
     }
 }
 

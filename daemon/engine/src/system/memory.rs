@@ -1,11 +1,9 @@
 //! How much memory there is, and how much a context takes.
 
 use llama_cpp_2::model::LlamaModel;
+use runner_protocol::KvType;
 
 use crate::{error::Error, system::fs};
-
-/// Bytes of a cell's entry: keys and values are kept as 16-bit floats.
-const BYTES_PER_VALUE: u64 = 2;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -53,7 +51,7 @@ pub(crate) fn check(what: &'static str, needed: u64) -> Result<(), Error> {
 }
 
 /// Bytes of the KV cache for so many cells. An upper bound: layers that keep less, such as sliding windows, are counted in full.
-pub(crate) fn kv_bytes(model: &LlamaModel, cells: u32) -> u64 {
+pub(crate) fn kv_bytes(model: &LlamaModel, cells: u32, kv_type: KvType) -> u64 {
     if model.is_recurrent() {
         return 0;
     }
@@ -71,11 +69,11 @@ pub(crate) fn kv_bytes(model: &LlamaModel, cells: u32) -> u64 {
             .unwrap_or(embedding / heads)
     };
     let per_head: u64 = length("key_length").saturating_add(length("value_length"));
+    let row = per_head.saturating_mul(model.n_head_kv().into());
     [
         u64::from(model.n_layer()),
-        u64::from(model.n_head_kv()),
-        per_head,
-        BYTES_PER_VALUE,
+        // llama.cpp refuses a row that is not whole blocks.
+        kv_type.row_bytes(row).unwrap_or(0),
         u64::from(cells),
     ]
     .into_iter()

@@ -13,8 +13,8 @@ use std::{
 };
 
 use runner_protocol::{
-    Call, Done, Event, Failure, FailureKind, Generate, Hello, Load, LoadSettings, Loaded, Prompt,
-    Reply, Request, Sampling, Speculation, VERSION, frame,
+    Call, Done, Event, Failure, FailureKind, Generate, Hello, KvType, Load, LoadSettings, Loaded,
+    Prompt, Reply, Request, Sampling, Speculation, VERSION, frame,
 };
 
 /// Far more than anything here takes; a test that hangs fails instead.
@@ -115,6 +115,7 @@ impl Runner {
                 gpu_layers: 0,
                 main_gpu: 0,
                 mmap: true,
+                kv_type: KvType::F16,
             },
             chat_template: None,
             draft_fd: None,

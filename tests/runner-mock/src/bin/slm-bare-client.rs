@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::future::try_join_all;
-use runner_protocol::{Generate, Load, LoadSettings, Prompt, Speculation};
+use runner_protocol::{Generate, KvType, Load, LoadSettings, Prompt, Speculation};
 use supervisor::{Files, Options, Program, Runner, Spawner, Step};
 
 #[tokio::main]
@@ -100,6 +100,7 @@ fn load(streams: u32) -> Load {
             gpu_layers: 0,
             main_gpu: 0,
             mmap: true,
+            kv_type: KvType::F16,
         },
         chat_template: None,
         draft_fd: None,

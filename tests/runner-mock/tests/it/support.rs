@@ -4,7 +4,7 @@ use std::{fs::File, io::Write as _};
 
 use futures::StreamExt as _;
 use runner_protocol::{
-    Done, Generate, Load, LoadSettings, Loaded, Message, Prompt, Speculation, Template,
+    Done, Generate, KvType, Load, LoadSettings, Loaded, Message, Prompt, Speculation, Template,
 };
 use supervisor::{Error, Files, Generation, Options, Program, Runner, Spawner, Step};
 
@@ -41,6 +41,7 @@ pub(crate) fn load() -> Load {
             gpu_layers: 0,
             main_gpu: 0,
             mmap: true,
+            kv_type: KvType::F16,
         },
         chat_template: None,
         draft_fd: None,
