@@ -41,6 +41,7 @@ pub mod operations;
 pub mod options;
 pub mod origin_check;
 mod path;
+pub mod planner;
 mod progress;
 pub mod prompt;
 mod random;

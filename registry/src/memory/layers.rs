@@ -25,6 +25,11 @@ const WITHOUT_CACHE: &[&str] = &[
     "clef",
 ];
 
+/// Whether an architecture computes without a KV cache.
+pub(super) fn is_without_cache(architecture: &str) -> bool {
+    WITHOUT_CACHE.contains(&architecture)
+}
+
 /// Equal layers that follow each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerRun {
@@ -59,6 +64,13 @@ pub struct LayerFacts {
 }
 
 impl LayerFacts {
+    /// Adds tensors of the same layer from another file.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.attention.add(&other.attention);
+        self.feed_forward.add(&other.feed_forward);
+        self.experts.add(&other.experts);
+    }
+
     /// The bytes of its tensors.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -89,9 +101,14 @@ pub(super) fn of(gguf: &Gguf, keys: &Keys<'_>) -> Vec<LayerRun> {
     }
     let stated = usize::try_from(keys.number("block_count")).unwrap_or(MOST_LAYERS);
     tensors.resize(tensors.len().max(stated).min(MOST_LAYERS), Vec::new());
+    let layers = tensors.iter().enumerate();
+    runs(layers.map(|(number, tensors)| facts(keys, number, tensors)))
+}
+
+/// Equal neighbours as one run.
+pub(super) fn runs(layers: impl IntoIterator<Item = LayerFacts>) -> Vec<LayerRun> {
     let mut runs: Vec<LayerRun> = Vec::new();
-    for (number, tensors) in tensors.iter().enumerate() {
-        let layer = facts(keys, number, tensors);
+    for layer in layers {
         match runs.last_mut() {
             Some(run) if run.layer == layer => run.count += 1,
             _ => runs.push(LayerRun { count: 1, layer }),
@@ -185,6 +202,16 @@ impl Heads {
                 kv_heads.saturating_mul(value)
             },
         }
+    }
+}
+
+/// The length of the keys of one head; 0 where layers with a window have another one.
+pub(super) fn head_length(keys: &Keys<'_>) -> u64 {
+    let narrow = keys.stated("attention.key_length_swa");
+    let (length, _) = head_lengths(keys, 0);
+    match (narrow, keys.stated("attention.key_length")) {
+        (Some(narrow), Some(full)) if narrow != full => 0,
+        _ => length,
     }
 }
 

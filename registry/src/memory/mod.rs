@@ -51,6 +51,10 @@ pub struct MemoryFacts {
     pub context_length: u64,
     /// The length of the attention window of the layers that have one, in tokens.
     pub window: u64,
+    /// The length of the keys of one head; 0 where layers differ.
+    pub head_length: u64,
+    /// How the vectors of a text's tokens become one, by its number in the file (`enum llama_pooling_type`).
+    pub pooling: u64,
     /// How many experts compute each token.
     pub experts_used: u64,
     /// Cells of one image, if the file is a projector that states it.
@@ -84,6 +88,8 @@ impl MemoryFacts {
             vocabulary_bytes: span(metadata, TOKENS).saturating_add(span(metadata, MERGES)),
             context_length: keys.number("context_length"),
             window: windows::length(&keys),
+            head_length: layers::head_length(&keys),
+            pooling: keys.number("pooling_type"),
             experts_used: keys.number("expert_used_count"),
             image_cells: image_cells(metadata),
         }
@@ -94,6 +100,29 @@ impl MemoryFacts {
         let runs = self.layers.iter();
         let each = runs.flat_map(|run| std::iter::repeat_n(&run.layer, run.count as usize));
         each.take(MOST_LAYERS)
+    }
+
+    /// Adds the tensors of a later shard of the same model.
+    pub fn join(&mut self, shard: &Self) {
+        self.file_bytes = self.file_bytes.saturating_add(shard.file_bytes);
+        self.embeddings.add(&shard.embeddings);
+        self.output.add(&shard.output);
+        self.rest.add(&shard.rest);
+        let mut layers: Vec<LayerFacts> = self.each_layer().cloned().collect();
+        for (number, other) in shard.each_layer().enumerate() {
+            match layers.get_mut(number) {
+                Some(layer) => layer.join(other),
+                None => layers.push(other.clone()),
+            }
+        }
+        self.layers = layers::runs(layers);
+    }
+
+    /// Whether it turns whole texts into vectors or scores, and writes none.
+    #[must_use]
+    pub fn pools(&self) -> bool {
+        let architecture = self.architecture.as_deref();
+        (1..=4).contains(&self.pooling) || architecture.is_some_and(layers::is_without_cache)
     }
 
     /// The bytes of all tensors.

@@ -34,9 +34,11 @@ pub struct TensorBytes {
     /// The bytes of all of them.
     pub bytes: u64,
     /// The bytes of matrices whose rows are a multiple of 8, which llama.cpp's `CPU_REPACK` can take.
-    pub by_eight: u64,
+    pub matrices_by_8: u64,
     /// The bytes of matrices whose rows are a multiple of 32, which AMX can take.
-    pub by_32: u64,
+    pub matrices_by_32: u64,
+    /// The bytes of matrices of several experts whose rows are a multiple of 8.
+    pub experts_by_8: u64,
 }
 
 impl Tensors {
@@ -82,21 +84,23 @@ impl TensorBytes {
     fn one(tensor: &Tensor) -> Self {
         // A matrix of experts has its rows in the second dimension too.
         let rows = tensor.dims.get(1).copied().unwrap_or(1);
-        let of = |unit: u64, dims: std::ops::RangeInclusive<usize>| {
-            let fits = dims.contains(&tensor.dims.len()) && rows.is_multiple_of(unit);
+        let of = |unit: u64, dims: usize| {
+            let fits = tensor.dims.len() == dims && rows.is_multiple_of(unit);
             if fits { tensor.bytes } else { 0 }
         };
         Self {
             kind: String::new(),
             bytes: tensor.bytes,
-            by_eight: of(8, 2..=3),
-            by_32: of(32, 2..=2),
+            matrices_by_8: of(8, 2),
+            matrices_by_32: of(32, 2),
+            experts_by_8: of(8, 3),
         }
     }
 
     fn add(&mut self, other: &Self) {
         self.bytes = self.bytes.saturating_add(other.bytes);
-        self.by_eight = self.by_eight.saturating_add(other.by_eight);
-        self.by_32 = self.by_32.saturating_add(other.by_32);
+        self.matrices_by_8 = self.matrices_by_8.saturating_add(other.matrices_by_8);
+        self.matrices_by_32 = self.matrices_by_32.saturating_add(other.matrices_by_32);
+        self.experts_by_8 = self.experts_by_8.saturating_add(other.experts_by_8);
     }
 }

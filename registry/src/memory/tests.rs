@@ -84,11 +84,18 @@ fn matrices_are_told_by_the_rows_that_kernels_take() {
     let attention = layer.attention.0.iter().find(|sum| sum.kind == "Q8_0");
     let attention = attention.expect("there are such tensors");
     assert_eq!(
-        (attention.bytes, attention.by_eight, attention.by_32),
+        (
+            attention.bytes,
+            attention.matrices_by_8,
+            attention.matrices_by_32
+        ),
         (76 * 34, 72 * 34, 64 * 34)
     );
     assert_eq!(
-        (layer.experts.0[0].by_eight, layer.experts.0[0].by_32),
+        (
+            layer.experts.0[0].experts_by_8,
+            layer.experts.0[0].matrices_by_8
+        ),
         (64 * 34, 0)
     );
 }

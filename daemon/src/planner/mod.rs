@@ -1,0 +1,123 @@
+//! How many bytes a model will take, before it is loaded.
+//!
+//! A prediction comes from the headers of the model's files ([`MemoryFacts`]), the settings of the load and the machine, by the formulas of
+//! llama.cpp that each file here names. Nothing here reads a file or waits, so the scheduler can ask as often as it likes.
+//! Every sum saturates: a hostile header or an absurd context makes a large number, which does not fit, and no panic.
+//! `docs/memory.md` says what counts as the memory of a loaded model.
+
+mod cache;
+mod compute;
+mod device;
+mod graph;
+mod machine;
+mod offload;
+mod packing;
+mod prediction;
+mod process;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use registry::memory::MemoryFacts;
+use runner_protocol::LoadSettings;
+
+pub use self::device::DeviceId;
+pub use self::machine::{Accelerator, Capacity, Machine};
+pub use self::offload::{LayerShare, Offload};
+pub use self::packing::{Packing, Repack};
+pub use self::prediction::{Part, PartKind, Prediction};
+
+use self::shape::Shape;
+
+/// The facts of the files of a model.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Files<'a> {
+    /// The weights, or the first shard and then the others.
+    pub weights: &'a [MemoryFacts],
+    /// The encoder of images.
+    pub projector: Option<&'a MemoryFacts>,
+    /// The draft model.
+    pub draft: Option<&'a MemoryFacts>,
+    /// The LoRA adapters.
+    pub adapters: &'a [MemoryFacts],
+}
+
+/// How the model is loaded.
+#[derive(Debug, Clone)]
+pub struct LoadPlan {
+    /// The settings that the runner gets.
+    pub settings: LoadSettings,
+    /// Sequences that run at once.
+    pub sequences: u32,
+    /// The most bytes of states in the host cache; 0 where it does not count.
+    pub host_cache: u64,
+    /// What is computed by accelerators.
+    pub offload: Offload,
+}
+
+/// Predicts the bytes of a loaded model.
+#[must_use]
+pub fn predict(files: &Files<'_>, plan: &LoadPlan, machine: &Machine) -> Prediction {
+    let model = joined(files.weights);
+    let shape = Shape::of(&model, &plan.settings, plan.sequences);
+    let mut prediction = Prediction::default();
+    weights::add(&model, plan, machine, &mut prediction);
+    cache::add(&model, &shape, &plan.offload, &mut prediction);
+    add_compute(&model, &shape, &plan.offload, &mut prediction);
+    process::add(&model, &shape, plan, machine, &mut prediction);
+    let host = DeviceId::cpu();
+    if let Some(draft) = files.draft {
+        add_draft(draft, plan, machine, &mut prediction);
+    }
+    if let Some(projector) = files.projector {
+        // The encoder is read into memory, and computes in buffers that its images decide.
+        let bytes = projector
+            .file_bytes
+            .saturating_add(process::image_buffers(projector));
+        prediction.add(PartKind::Projector, &host, bytes);
+    }
+    for adapter in files.adapters {
+        prediction.add(PartKind::Adapters, &host, adapter.tensor_bytes());
+    }
+    prediction.add(PartKind::HostCache, &host, plan.host_cache);
+    prediction
+}
+
+/// One compute buffer for each device that has layers.
+fn add_compute(model: &MemoryFacts, shape: &Shape, offload: &Offload, prediction: &mut Prediction) {
+    let buffer = compute::buffer(model, shape);
+    prediction.add(PartKind::Compute, &DeviceId::cpu(), buffer);
+    for share in &offload.layers {
+        prediction.add(PartKind::Compute, &share.device, buffer);
+    }
+}
+
+/// A draft model has the settings of its model, and a cache of its own.
+fn add_draft(draft: &MemoryFacts, plan: &LoadPlan, machine: &Machine, prediction: &mut Prediction) {
+    let files = Files {
+        weights: std::slice::from_ref(draft),
+        ..Files::default()
+    };
+    let offload = Offload::of(plan.settings.gpu_layers, draft, machine);
+    let own = LoadPlan {
+        host_cache: 0,
+        offload,
+        ..plan.clone()
+    };
+    for part in predict(&files, &own, machine).parts() {
+        if part.kind != PartKind::Process {
+            prediction.add(PartKind::Draft, &part.device, part.bytes);
+        }
+    }
+}
+
+/// The facts of a split model as those of one file.
+fn joined(shards: &[MemoryFacts]) -> MemoryFacts {
+    let Some((first, others)) = shards.split_first() else {
+        return MemoryFacts::default();
+    };
+    let mut model = first.clone();
+    others.iter().for_each(|shard| model.join(shard));
+    model
+}
