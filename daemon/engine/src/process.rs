@@ -88,10 +88,16 @@ pub fn run() -> ExitCode {
             backend::engine()
         )),
         ["--help"] => print(USAGE),
-        options => match (Options::read(options), daemon_socket()) {
-            (Some(options), Ok(socket)) => serve(socket, &options, kernels),
-            _ => refuse(USAGE, USAGE_CODE),
-        },
+        options => {
+            let options = Options::read(options);
+            let is_spare = options.as_ref().is_some_and(|options| options.spare);
+            // Before anything else opens a file.
+            let reserved = is_spare.then(|| Reserved::new(FIRST_FILE));
+            match (options, daemon_socket()) {
+                (Some(options), Ok(socket)) => serve(socket, &options, kernels, reserved),
+                _ => refuse(USAGE, USAGE_CODE),
+            }
+        }
     }
 }
 
@@ -146,10 +152,13 @@ impl<'arguments> Options<'arguments> {
 }
 
 /// Serves the daemon until it goes or says so.
-fn serve(socket: UnixStream, options: &Options<'_>, switch: Switch) -> ExitCode {
+fn serve(
+    socket: UnixStream,
+    options: &Options<'_>,
+    switch: Switch,
+    reserved: Option<io::Result<Reserved>>,
+) -> ExitCode {
     let confined = confine::at_start();
-    // Before a library opens a file.
-    let reserved = options.spare.then(|| Reserved::new(FIRST_FILE));
     prepare(switch);
     log::start();
     if let Err(error) = confined {

@@ -112,6 +112,13 @@ impl Spares {
 
     fn take(&self, program: &Program) -> Option<Spare> {
         let mut state = self.state();
+        state.waiting.retain_mut(|spare| {
+            let has_ended = spare.has_ended();
+            if has_ended {
+                tracing::warn!("a spare runner ended before a model came");
+            }
+            !has_ended
+        });
         let found = state
             .waiting
             .iter()

@@ -27,8 +27,8 @@ pub trait Prepared: fmt::Debug + Send {
     /// The system's error; the runner ends.
     fn hand_over(self: Box<Self>, files: Files) -> io::Result<Launched>;
 
-    /// Id of the process; `None` for a runner without one, and after its end.
-    fn pid(&self) -> Option<u32>;
+    /// Whether it has ended already.
+    fn has_ended(&mut self) -> bool;
 }
 
 /// A runner that was started, with the daemon's end of each of its streams.

@@ -90,8 +90,8 @@ impl Prepared for Started {
         Ok(self.launched())
     }
 
-    fn pid(&self) -> Option<u32> {
-        self.child.id()
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 }
 

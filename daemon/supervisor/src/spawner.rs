@@ -178,9 +178,9 @@ impl Spare {
         &self.program
     }
 
-    /// Id of its process; `None` for a runner without one, and after its end.
-    pub fn pid(&self) -> Option<u32> {
-        self.waiting.pid()
+    /// Whether it has ended already, by a fault of its libraries for instance.
+    pub fn has_ended(&mut self) -> bool {
+        self.waiting.has_ended()
     }
 }
 

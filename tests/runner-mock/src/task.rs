@@ -60,8 +60,8 @@ impl Prepared for Waiting {
         Ok(start(&self.0, files))
     }
 
-    fn pid(&self) -> Option<u32> {
-        None
+    fn has_ended(&mut self) -> bool {
+        false
     }
 }
 
