@@ -62,6 +62,7 @@ fn compile_shim(llama_cpp: &Path) {
         .std("c++17")
         .file("shim/chat.cpp")
         .file("shim/check.cpp")
+        .file("shim/graph.cpp")
         .file("shim/meter.cpp")
         .warnings(false);
     // The root lets the shim write `<common/chat.h>`, which is not its own `chat.h`.

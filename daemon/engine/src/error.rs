@@ -78,6 +78,9 @@ pub(crate) enum Error {
         /// In MiB.
         available: u64,
     },
+    /// A device has less memory than is needed.
+    #[error("the model does not fit into the memory of its device: {0}")]
+    DeviceMemory(String),
     /// The module of an accelerator cannot be used.
     #[error("the backend {backend} cannot be used: {reason}")]
     Unavailable {
@@ -144,7 +147,7 @@ impl From<Error> for Failure {
             | Error::InputFarTooLong { .. }
             | Error::CacheFull { .. } => FailureKind::ContextOverflow,
             Error::Unsupported(_) | Error::Unavailable { .. } => FailureKind::Unsupported,
-            Error::OutOfMemory { .. } => FailureKind::OutOfMemory,
+            Error::OutOfMemory { .. } | Error::DeviceMemory(_) => FailureKind::OutOfMemory,
             Error::Busy(_) | Error::TooManyImages => FailureKind::Busy,
             Error::Unreadable(_) => FailureKind::Unreadable,
             Error::NotFinite | Error::Internal(_) => FailureKind::Internal,

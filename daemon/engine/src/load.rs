@@ -123,8 +123,8 @@ pub(crate) fn weights(
         }
     };
     ffi::log::take_first_error();
-    let llama =
-        open(backend, load, &files, tell).ok_or_else(|| Error::Unsupported(native_reason()))?;
+    let llama = open(backend, load, &files, tell)
+        .ok_or_else(|| failure(native_reason(), Error::Unsupported))?;
     let mut model = Model::new(llama, load.chat_template.clone())?;
     let adapters: Vec<(LlamaLoraAdapter, f32)> = load
         .adapters
@@ -289,7 +289,8 @@ pub(crate) fn context_of<'m>(
     };
     ffi::log::take_first_error();
     let context = Context::new(&model.llama, settings, stop)
-        .ok_or_else(|| Error::Internal(native_reason()))?;
+        .ok_or_else(|| failure(native_reason(), Error::Internal))?;
+    backend::check_splits(context.splits(), load.settings.gpu_layers != 0)?;
     Ok(Memory::new(context, &model.llama))
 }
 
@@ -324,6 +325,14 @@ pub(crate) fn held(wanted: Option<u32>, there: usize) -> Result<usize, Error> {
         ))),
         Some(wanted) => Ok(there.min(wanted as usize)),
         None => Ok(there),
+    }
+}
+
+/// llama.cpp says in words only that a device has too little memory.
+fn failure(reason: String, other: impl FnOnce(String) -> Error) -> Error {
+    match reason.contains("allocate") {
+        true => Error::DeviceMemory(reason),
+        false => other(reason),
     }
 }
 

@@ -61,6 +61,7 @@ To talk to a model, use slm run.
   slm-runner probe            shows what this machine can compute on, as JSON
   slm-runner probe cpu [NAME…]  checks the CPU modules, best first, without the named
                               ones, and shows the first that works, as JSON
+  slm-runner probe backends   shows the backend modules with their devices or faults
   slm-runner probe backend NAME  shows the devices of one backend module
   slm-runner check NAME       checks one CPU module
   slm-runner --version        shows the version
@@ -80,6 +81,7 @@ pub fn run() -> ExitCode {
     match arguments.as_slice() {
         ["probe"] => show(kernels, || backend::probe(kernels)),
         ["probe", "cpu", without @ ..] => show(kernels, || modules::choose(without, kernels)),
+        ["probe", "backends"] => show(kernels, || Ok(accelerators::probe_apart(kernels).into())),
         ["probe", "backend", name] => show(kernels, || accelerators::probe(name, kernels)),
         ["check", name] => check(name, kernels),
         ["--version"] => print(&format!(

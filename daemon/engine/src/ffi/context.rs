@@ -4,7 +4,7 @@
 //! and several adapters cannot be set; so this one goes to the same library directly.
 
 use std::{
-    ffi::c_void,
+    ffi::{c_int, c_void},
     marker::PhantomData,
     ptr::{self, NonNull},
     slice,
@@ -20,6 +20,10 @@ use llama_cpp_2::{
 };
 use llama_cpp_sys_2 as sys;
 use runner_protocol::KvType;
+
+unsafe extern "C" {
+    fn slm_graph_splits(context: *const sys::llama_context) -> c_int;
+}
 
 /// How large a context is.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +138,12 @@ impl<'m> Context<'m> {
             stop,
             model: PhantomData,
         })
+    }
+
+    /// The number of parts that llama.cpp cut the model's graph into; each is computed by one backend.
+    pub(crate) fn splits(&self) -> i32 {
+        // SAFETY: The context is alive.
+        unsafe { slm_graph_splits(self.context.as_ptr()) }
     }
 
     /// Tokens that the cache holds; at least as many as were asked for.

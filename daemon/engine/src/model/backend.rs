@@ -116,6 +116,23 @@ fn variant(maps: &str) -> Option<&str> {
         .find_map(|line| modules::variant(Path::new(line)))
 }
 
+/// ggml's name of OpenVINO's backend.
+const OPENVINO: &str = "OPENVINO";
+
+/// Refuses a model that OpenVINO cannot compute as a whole: with the graph cut into parts its results are wrong.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub(crate) fn check_splits(splits: i32, offload: bool) -> Result<(), Error> {
+    let openvino = offload && offloadable().any(|device| device.backend == OPENVINO);
+    if openvino && splits > 1 {
+        return Err(Error::Unsupported(format!(
+            "OpenVINO has no operation for a part of it, so its graph falls into {splits} parts; use another quantization, such as Q4_0, Q4_1, Q8_0 or F16, or another backend"
+        )));
+    }
+    Ok(())
+}
+
 /// Free bytes of the selected accelerators.
 pub(crate) fn free_device_bytes() -> u64 {
     offloadable().map(|device| device.memory_free as u64).sum()

@@ -96,3 +96,25 @@ fn wait(child: &mut Child) -> Result<ExitStatus, String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// This program is the test harness here.
+    #[test]
+    fn what_a_process_wrote_and_how_it_ended_is_told() {
+        let ended = run(&["--help"], Environment::Empty).unwrap();
+        assert!(ended.status.success());
+        assert!(ended.output.starts_with("Usage: "), "{}", ended.output);
+        let ended = run(&["--no-such-option"], Environment::Kept).unwrap();
+        assert!(!ended.status.success());
+        assert!(ended.errors.contains("no-such-option"), "{}", ended.errors);
+    }
+
+    #[test]
+    fn more_than_the_limit_is_dropped() {
+        let long = std::io::repeat(b'x').take(MAX_OUTPUT + 7);
+        assert_eq!(collect(Some(long)).join().unwrap().len() as u64, MAX_OUTPUT);
+    }
+}
