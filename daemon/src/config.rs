@@ -5,6 +5,7 @@
 //! origin. An unknown key is refused, with the nearest key as a suggestion.
 
 mod address;
+mod backend;
 mod environment;
 mod error;
 mod kernels;
@@ -23,6 +24,7 @@ mod size;
 mod value;
 mod yaml;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -39,10 +41,11 @@ use crate::env::Environment;
 use crate::fs;
 use crate::transfers::Window;
 
-use environment::{home, logins, unknown_names};
+use environment::{driver_variables, home, logins, unknown_names};
 use raw::{RawSettings, RawTexts};
 
 pub use address::Endpoint;
+pub use backend::Backend;
 pub use error::Error;
 pub use kernels::Kernels;
 pub use key::{Applies, KEYS, Key};
@@ -103,6 +106,10 @@ pub struct Config {
     pub deterministic: bool,
     /// The runner's executable; `None` for the one next to this executable.
     pub runner: Option<PathBuf>,
+    /// The backend that runners compute with.
+    pub backend: Backend,
+    /// Variables of drivers that select devices, for runners with an accelerator; only from the environment.
+    pub driver_variables: Vec<(OsString, OsString)>,
     /// Whether runners use slm's CPU kernels.
     pub kernels: Kernels,
     /// Which sandbox runners must have.
@@ -200,6 +207,7 @@ impl Config {
             warnings,
             hub_token: hub_token.map(Secret),
             logins: logins(environment),
+            driver_variables: driver_variables(environment),
             ..settings.read(home.to_owned())?
         })
     }

@@ -151,6 +151,14 @@ pub enum Error {
     /// The program of the runner does not exist.
     #[error("the runner program {0} is missing")]
     NoRunner(String),
+    /// The configuration names a backend that cannot be used.
+    #[error("the backend {backend} cannot be used: {reason}")]
+    Backend {
+        /// Its name.
+        backend: &'static str,
+        /// The fault of its module.
+        reason: String,
+    },
     /// The configuration requires a full sandbox, which this machine does not support.
     #[error(
         "runners are confined to the level {level:?} only, and sandbox: require is set: {lacks}"
@@ -333,6 +341,7 @@ impl Error {
             Self::NoRoom { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "out_of_memory"),
             Self::Runner { source, .. } => of_runner(source),
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
+            Self::Backend { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "backend_unavailable"),
             Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
@@ -402,6 +411,9 @@ impl Error {
                 "make a model from it with a TEMPLATE, or pull weights of it that bring a chat template: `slm search NAME`"
             }
             Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
+            Self::Backend { .. } => {
+                "set backend: auto in config.yaml to use the CPU meanwhile; `slm devices` shows what can be used"
+            }
             Self::NotConfined { .. } => {
                 "use a Linux kernel with Landlock and seccomp, or set sandbox: auto in config.yaml to run with less"
             }
@@ -694,6 +706,11 @@ mod tests {
             lacks: "files: no Landlock".into(),
         };
         check(partly, 500, "sandbox_incomplete");
+        let unusable = Error::Backend {
+            backend: "cuda",
+            reason: "libcuda.so.1 is missing".into(),
+        };
+        check(unusable, 500, "backend_unavailable");
         check(Error::Stopping, 503, "stopping");
         check(Error::Busy { waiting: 3 }, 503, "busy");
         check(failed(FailureKind::Invalid), 400, "invalid_request");

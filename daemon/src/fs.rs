@@ -189,9 +189,39 @@ pub fn is_file(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file())
 }
 
+/// Where backend modules lie, seen from the folder of the runner's program: after a build, and after an installation.
+const MODULE_FOLDERS: [&str; 2] = ["slm-lib", "../lib/slm"];
+
+/// Whether the module of an accelerator is installed beside this runner program.
+pub fn has_backends(program: &Path) -> bool {
+    let Ok(program) = fs::canonicalize(program) else {
+        return false;
+    };
+    let folders = MODULE_FOLDERS.map(|folder| program.with_file_name(folder));
+    folders
+        .into_iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten()
+        .any(|entry| entry.path().join("backend.json").is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backend_is_a_folder_with_a_description_beside_the_runner() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("slm-runner");
+        assert!(!has_backends(&program));
+        fs::write(&program, "").unwrap();
+        fs::create_dir_all(dir.path().join("slm-lib/vulkan")).unwrap();
+        fs::write(dir.path().join("slm-lib/libllama.so.0"), "").unwrap();
+        assert!(!has_backends(&program));
+        fs::write(dir.path().join("slm-lib/vulkan/backend.json"), "{}").unwrap();
+        assert!(has_backends(&program));
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_read_within_its_limit() {

@@ -7,6 +7,7 @@
 //!
 //! The daemon links no llama.cpp, which runs in the runner processes, and opens no file of the store.
 
+pub mod accelerators;
 pub mod accept;
 pub mod answer;
 pub mod app;

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accelerators::Accelerators;
 use crate::accept;
 use crate::app::App;
 use crate::apply::{self, Owners};
@@ -336,16 +337,24 @@ fn start_scheduler(
     let config = live.current();
     let program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
     let cpu = CpuModules::new(
-        program,
+        program.clone(),
         config.home.join("derived/cpu-module.json"),
         workers.clone(),
     );
     cpu.start_check();
+    let accelerators = Accelerators::new(
+        program,
+        config.backend.clone(),
+        config.driver_variables.clone(),
+        workers.clone(),
+    );
+    accelerators.start_probe();
     let loader = ConfiguredLoader {
         config: live.clone(),
         registry: registry.clone(),
         spares: Spares::new(spawner.clone(), config.spare_runners, workers.clone()),
         cpu,
+        accelerators,
         tasks: workers.clone(),
     };
     let options = apply::scheduler_options(&config);

@@ -1,5 +1,6 @@
 //! The home, and the settings that only the environment has.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use registry::credentials::LoginFiles;
@@ -11,6 +12,22 @@ use crate::env::{self, Environment};
 /// Known variables that are not settings of the daemon: those of the client and the runner, which share its environment, and of
 /// the build and benchmark tools.
 const OTHER_VARIABLES: &[&str] = &[env::HOME, "SLM_RUNNER_LOG", "SLM_PEER"];
+
+/// Variables by which the drivers of accelerators, and llama.cpp's backends, select devices and drivers.
+const DRIVER_VARIABLES: &[&str] = &[
+    "CUDA_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "HSA_OVERRIDE_GFX_VERSION",
+    "GGML_VK_VISIBLE_DEVICES",
+    "VK_DRIVER_FILES",
+    "VK_ICD_FILENAMES",
+    "ONEAPI_DEVICE_SELECTOR",
+    "ZE_AFFINITY_MASK",
+    "ASCEND_RT_VISIBLE_DEVICES",
+    "GGML_OPENVINO_DEVICE",
+    "GGML_OPENVINO_STATEFUL_EXECUTION",
+];
 
 /// Prefix of the variables of tests.
 const TEST_PREFIX: &str = "SLM_TEST_";
@@ -32,6 +49,14 @@ pub(super) fn logins(environment: &dyn Environment) -> LoginFiles {
         docker: docker.into_iter().chain(podman).collect(),
         hub_tokens: hub.into_iter().collect(),
     }
+}
+
+/// The variables by which drivers select devices, as far as they are set.
+pub(super) fn driver_variables(environment: &dyn Environment) -> Vec<(OsString, OsString)> {
+    DRIVER_VARIABLES
+        .iter()
+        .filter_map(|name| Some(((*name).into(), environment.get(name)?.into())))
+        .collect()
 }
 
 /// The home: from the flag, the environment, or the user's data directory.

@@ -190,6 +190,14 @@ pub const KEYS: &[Key] = &[
         "Layers on a GPU; -1 as many as fit, 0 none.",
     ),
     key(
+        "backend",
+        "backend",
+        "SLM_BACKEND",
+        "auto",
+        Restart,
+        "Backend of runners: auto the best usable one, cpu, or one name such as vulkan.",
+    ),
+    key(
         "speculative",
         "speculative",
         "SLM_SPECULATIVE",

@@ -159,6 +159,8 @@ impl RawSettings {
             speculative: self.get("speculative", value::speculative)?,
             deterministic: self.get("deterministic", boolean)?,
             runner: self.get("runner", |text| Ok(relative(text)))?,
+            backend: self.get("backend", str::parse)?,
+            driver_variables: Vec::new(),
             kernels: self.get("kernels", str::parse)?,
             sandbox: self.get("sandbox", str::parse)?,
             state_memory: self.get("state_memory", |text| match text {

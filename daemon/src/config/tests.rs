@@ -167,6 +167,7 @@ fn a_yaml_boolean_is_refused_where_a_word_is_needed() {
         refused("sandbox", "must be auto, require or off");
         refused("speculative", "must be auto or off");
         refused("kernels", "must be auto or off");
+        refused("backend", "must be auto, cpu, or one of cuda, rocm, ");
         refused("state_disk", "TiB, or off");
         refused("state_memory", "TiB, or off, or auto");
         refused("keep_alive", "is no duration");

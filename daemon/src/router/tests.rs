@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::accelerators::Accelerators;
 use crate::blocking;
-use crate::config::{Config, LiveConfig, Sandbox};
+use crate::config::{Backend, Config, LiveConfig, Sandbox};
 use crate::duration::KeepAlive;
 use crate::events::Events;
 use crate::listen::Peer;
@@ -120,6 +121,12 @@ async fn service_of(
         spares: Spares::new(runner_mock::spawner(), 1, tasks.clone()),
         program,
         cpu: None,
+        accelerators: Accelerators::new(
+            Program::new("/no/such/runner"),
+            Backend::Auto,
+            Vec::new(),
+            tasks.clone(),
+        ),
         options: supervisor::Options::default(),
         sequences: 4,
         speculation: Speculation::Auto,

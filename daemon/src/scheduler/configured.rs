@@ -5,6 +5,7 @@ use registry::{ModelName, Registry};
 use tokio_util::task::TaskTracker;
 
 use super::{LoadRequest, LoadedRunner, Loader, Spares, States, StoreLoader, program};
+use crate::accelerators::Accelerators;
 use crate::config::LiveConfig;
 use crate::cpu::CpuModules;
 use crate::error::Error;
@@ -19,6 +20,8 @@ pub struct ConfiguredLoader {
     pub spares: Spares,
     /// Chooses the CPU module of runners.
     pub cpu: CpuModules,
+    /// Chooses the backend of runners.
+    pub accelerators: Accelerators,
     /// Tasks in the background.
     pub tasks: TaskTracker,
 }
@@ -51,6 +54,7 @@ impl ConfiguredLoader {
             tasks: self.tasks.clone(),
             program: program(config.runner.clone(), config.sandbox, config.kernels),
             cpu: Some(self.cpu.clone()),
+            accelerators: self.accelerators.clone(),
             options: supervisor::Options {
                 load_silence: config.load_timeout,
                 silence: config.stall_timeout,

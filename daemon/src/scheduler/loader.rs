@@ -11,6 +11,7 @@ use supervisor::{Files, Program, Runner};
 use tokio_util::task::TaskTracker;
 
 use super::{LoadRequest, Spares, StateSaver, States};
+use crate::accelerators::{Accelerators, Placement};
 use crate::blocking;
 use crate::config::{self, Sandbox};
 use crate::cpu::{self, CpuModules};
@@ -63,6 +64,8 @@ pub struct StoreLoader {
     pub program: Program,
     /// Chooses the CPU module of runners; `None` leaves it to them.
     pub cpu: Option<CpuModules>,
+    /// Chooses the backend of runners.
+    pub accelerators: Accelerators,
     /// Timeouts of runners.
     pub options: supervisor::Options,
     /// Most parallel sequences of one model.
@@ -124,15 +127,47 @@ impl StoreLoader {
             return Err(Error::Replaced(request.name.to_string()));
         }
         requirements::log_unused(&ready.model);
+        let placement = self
+            .accelerators
+            .place(&request.digest, &request.settings)
+            .await?;
+        match self.start(&request, ready, &placement).await {
+            Err(error) if placement.falls_back => {
+                tracing::warn!(
+                    model = %request.name,
+                    error = crate::error::chain(&error),
+                    "the load on an accelerator failed; the CPU is tried"
+                );
+                let ready = self
+                    .registry
+                    .ready(&request.name, &Reporter::silent())
+                    .await?;
+                self.start(&request, ready, &placement.fall_back(&error))
+                    .await
+            }
+            result => result,
+        }
+    }
+
+    /// Starts a runner for this placement, and loads the model into it.
+    async fn start(
+        &self,
+        request: &LoadRequest,
+        ready: Ready,
+        placement: &Placement,
+    ) -> Result<LoadedRunner, Error> {
         let (state_key, name) = (ready.model.manifest.state_key(), ready.model.name.clone());
-        let (mut files, load) = self.prepare(&request, ready)?;
+        let (mut files, mut load) = self.prepare(request, ready)?;
+        if placement.backend.is_none() {
+            load.settings.gpu_layers = 0;
+        }
         let saver = self.states.gather(name, state_key, &mut files).await;
         let failed = |source| Error::runner(&request.name, source);
         let cpu = match &self.cpu {
             Some(modules) => modules.choice().await,
             None => cpu::Choice::default(),
         };
-        let mut program = self.program.clone();
+        let mut program = self.accelerators.program(placement, self.program.clone());
         if let Some(module) = &cpu.module {
             program.args.push(format!("--cpu={module}").into());
         }
@@ -141,6 +176,8 @@ impl StoreLoader {
         if let Some(modules) = &self.cpu {
             modules.watch(cpu.module.clone(), runner.exited());
         }
+        self.accelerators
+            .watch(request.digest.clone(), placement, runner.exited());
         self.check(&runner.hello().sandbox)?;
         if let Some(saver) = &saver {
             saver.offer(&runner).await;
@@ -151,7 +188,10 @@ impl StoreLoader {
             runner,
             loaded,
             saver,
-            device_reason: cpu.reason(),
+            device_reason: match (&placement.backend, placement.reason.is_empty()) {
+                (None, true) => cpu.reason(),
+                _ => placement.reason.clone(),
+            },
         })
     }
 

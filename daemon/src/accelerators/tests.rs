@@ -1,0 +1,165 @@
+use super::*;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+
+const GOOD: &str =
+    r#"{"backend": "vulkan", "devices": [{"name": "Vulkan0", "description": "Card"}]}"#;
+const BAD: &str = r#"{"backend": "cuda", "fault": "it finds no device that it can use"}"#;
+
+/// A program that answers a probe with this text, and a variable of its environment on standard error.
+fn program(folder: &Path, report: &str) -> Program {
+    let path = folder.join("runner");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = ready ] && exit\necho \"$*\" >> {}\ncat <<'END'\n{report}\nEND\n",
+        folder.join("asked").display()
+    );
+    let module = folder.join("slm-lib/vulkan");
+    std::fs::create_dir_all(&module).unwrap();
+    std::fs::write(module.join("backend.json"), "{}").unwrap();
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Linux refuses to start a file while a process that another test forks has it open for writing.
+    while std::process::Command::new(&path)
+        .arg("ready")
+        .status()
+        .is_err()
+    {}
+    Program::new(path)
+}
+
+fn accelerators(folder: &Path, report: &str, setting: Backend) -> Accelerators {
+    let variables = vec![("GGML_VK_VISIBLE_DEVICES".into(), "0".into())];
+    Accelerators::new(
+        program(folder, report),
+        setting,
+        variables,
+        TaskTracker::new(),
+    )
+}
+
+fn settings(gpu_layers: i32) -> LoadSettings {
+    LoadSettings {
+        context: 4096,
+        batch: 512,
+        threads: 0,
+        gpu_layers,
+        main_gpu: 0,
+        mmap: true,
+        kv_type: runner_protocol::KvType::F16,
+    }
+}
+
+#[tokio::test]
+async fn the_best_usable_backend_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = format!("[{BAD}, {GOOD}]");
+    let accelerators = accelerators(folder.path(), &report, Backend::Auto);
+    for _ in 0..2 {
+        let placement = accelerators.place("m", &settings(-1)).await.unwrap();
+        assert_eq!(placement.backend.as_deref(), Some("vulkan"));
+        assert_eq!(
+            placement.reason,
+            "best usable backend is vulkan, Vulkan0 (Card)"
+        );
+        assert!(placement.falls_back);
+        let program = accelerators.program(&placement, Program::new("/runner"));
+        assert_eq!(program.args, ["--backend=vulkan"]);
+        assert_eq!(program.env.len(), 1);
+    }
+    let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
+    assert_eq!(asked, "probe backends\n");
+    // A stated number of layers asks for an accelerator.
+    assert!(
+        !accelerators
+            .place("m", &settings(7))
+            .await
+            .unwrap()
+            .falls_back
+    );
+    let none = accelerators.place("m", &settings(0)).await.unwrap();
+    assert_eq!(none, Placement::cpu(""));
+    let program = accelerators.program(&none, Program::new("/runner"));
+    assert!(program.args.is_empty() && program.env.is_empty());
+}
+
+#[tokio::test]
+async fn the_cpu_is_taken_with_the_faults_of_the_backends() {
+    let folder = tempfile::tempdir().unwrap();
+    let faulty = accelerators(folder.path(), &format!("[{BAD}]"), Backend::Auto);
+    assert_eq!(
+        faulty.place("m", &settings(-1)).await.unwrap(),
+        Placement::cpu("cuda cannot be used: it finds no device that it can use")
+    );
+    for nonsense in ["", "[{}]", "no JSON"] {
+        let folder = tempfile::tempdir().unwrap();
+        let broken = accelerators(folder.path(), nonsense, Backend::Auto);
+        assert_eq!(
+            broken.place("m", &settings(-1)).await.unwrap(),
+            Placement::cpu("")
+        );
+    }
+    let cpu = accelerators(folder.path(), &format!("[{GOOD}]"), Backend::Cpu);
+    assert_eq!(
+        cpu.place("m", &settings(-1)).await.unwrap(),
+        Placement::cpu("")
+    );
+}
+
+#[tokio::test]
+async fn a_named_backend_is_used_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = format!("[{BAD}, {GOOD}]");
+    let named = |name| accelerators(folder.path(), &report, Backend::Named(name));
+    let placement = named("vulkan").place("m", &settings(-1)).await.unwrap();
+    assert_eq!(placement.reason, "backend: vulkan is set, Vulkan0 (Card)");
+    assert!(!placement.falls_back);
+    for (name, reason) in [
+        (
+            "cuda",
+            "the backend cuda cannot be used: it finds no device that it can use",
+        ),
+        (
+            "rocm",
+            "the backend rocm cannot be used: it is not installed; `installer/install.sh --backend rocm` builds and installs it",
+        ),
+    ] {
+        let error = named(name).place("m", &settings(-1)).await.unwrap_err();
+        assert_eq!(error.to_string(), reason);
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_crashed_stays_on_the_cpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let accelerators = accelerators(folder.path(), &format!("[{GOOD}]"), Backend::Auto);
+    let placement = accelerators.place("m", &settings(-1)).await.unwrap();
+    let exit = |cause, status| Exit {
+        cause,
+        status: Some(std::process::ExitStatus::from_raw(status)),
+        stderr: Vec::new(),
+    };
+    let watch = |key: &str, exit| {
+        accelerators.watch(key.to_owned(), &placement, std::future::ready(exit));
+    };
+    watch("m", exit(Cause::Itself, 11));
+    watch("orderly", exit(Cause::Itself, 0));
+    watch("killed", exit(Cause::Stalled { seconds: 1 }, 9));
+    accelerators.0.tasks.close();
+    accelerators.0.tasks.wait().await;
+    assert_eq!(
+        accelerators.place("m", &settings(-1)).await.unwrap(),
+        Placement::cpu("signal 11 ended its runner with vulkan")
+    );
+    for key in ["orderly", "killed"] {
+        assert_eq!(
+            accelerators.place(key, &settings(-1)).await.unwrap(),
+            placement
+        );
+    }
+    let error = Error::NoRunner("/runner".to_owned());
+    assert_eq!(
+        placement.fall_back(&error),
+        Placement::cpu("the load with vulkan failed: the runner program /runner is missing")
+    );
+}
