@@ -4,7 +4,8 @@ set -eu
 
 usage() {
     cat <<'TEXT'
-Usage: installer/install.sh [--prefix DIR] [--all-cpus] [--uninstall] [--help]
+Usage: installer/install.sh [--prefix DIR] [--backend NAMES] [--all-cpus]
+                            [--uninstall] [--help]
 
 Installs missing build tools, builds in release mode, and installs
   DIR/bin/slm, slmd, slm-runner    the executables
@@ -16,6 +17,10 @@ The engine is built for this machine's processor, for the next lesser kind, and 
 any; a build folder from another machine is detected and rebuilt.
 
   --prefix DIR   install below DIR
+  --backend NAMES
+                 also build and install the modules of accelerators, such as
+                 vulkan or vulkan,openvino; docs/backends.md lists them.
+                 Those that are installed already are updated in any case.
   --all-cpus     build for every kind of processor, as packages need it; takes longer
   --uninstall    remove the installed files below DIR; models stay
   --help         show this
@@ -30,6 +35,7 @@ cd "$(dirname "$0")/.."
 prefix=
 what=install
 all_cpus=
+backends=
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix)
@@ -38,6 +44,12 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --prefix=*) prefix=${1#--prefix=} ;;
+    --backend)
+        [ $# -ge 2 ] || fail "--backend needs names, such as vulkan"
+        backends=$2
+        shift
+        ;;
+    --backend=*) backends=${1#--backend=} ;;
     --all-cpus) all_cpus=--all-cpus ;;
     --uninstall) what=uninstall ;;
     --help | -h)
@@ -70,4 +82,4 @@ install) say "3 of 3: building slm and its engine, and installing them below $pr
 **) say "3 of 3: removing the installed files below $prefix" ;;
 esac
 # shellcheck disable=SC2086 # Empty, or one fixed word.
-installer "$what" --prefix "$prefix" $all_cpus || fail "the $what did not finish; the lines above have the reason"
+installer "$what" --prefix "$prefix" ${backends:+--backend "$backends"} $all_cpus || fail "the $what did not finish; the lines above have the reason"

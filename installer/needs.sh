@@ -35,6 +35,24 @@ have_libclang() {
     return 1
 }
 
+# Prints the missing packages for the modules in $backends, with commas between. Other kits than these are not packages of Debian;
+# `cargo xtask backend` says which are missing.
+missing_for_backends() {
+    case ,${backends:-}, in
+    *,vulkan,*)
+        have glslc || printf ' glslc'
+        [ -e /usr/include/vulkan/vulkan.hpp ] || printf ' libvulkan-dev'
+        [ -e /usr/include/spirv/unified1/spirv.hpp ] || printf ' spirv-headers'
+        ;;
+    esac
+    case ,${backends:-}, in
+    *,openvino,* | *,opencl,*)
+        [ -e /usr/include/CL/cl.h ] || printf ' opencl-headers opencl-clhpp-headers ocl-icd-opencl-dev'
+        have patch || printf ' patch'
+        ;;
+    esac
+}
+
 # Prints the missing packages of a build, and of its tests if for_tests is set, one word each.
 missing_packages() {
     have cmake || printf ' cmake'
@@ -45,7 +63,10 @@ missing_packages() {
     python3 -m pip --version >/dev/null 2>&1 || printf ' python3-pip'
     # rustup is fetched with curl.
     have_rust || have curl || printf ' curl ca-certificates'
+    missing_for_backends
     if [ -n "${for_tests:-}" ]; then
+        # The test of the Vulkan backend runs on Mesa's software driver.
+        [ -e /usr/share/vulkan/icd.d ] || printf ' mesa-vulkan-drivers'
         # The tests of pushes need these.
         have docker-registry || printf ' docker-registry'
         have skopeo || printf ' skopeo'

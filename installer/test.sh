@@ -8,7 +8,7 @@ case ${1:-} in
 Usage: installer/test.sh [STAGE...]
 
 Installs missing build tools, then runs `cargo xtask check` with all stages
-(format, deny, lint, lint-tests, doc, build, test) or only the named ones.
+(format, deny, lint, lint-tests, doc, build, backend, test) or only the named ones.
 
 CARGO_TARGET_DIR names the build folder; the default is ~/.cache/slm/target.
 TEXT
@@ -19,8 +19,8 @@ esac
 cd "$(dirname "$0")/.."
 . installer/needs.sh
 
-# shellcheck disable=SC2034 # needs.sh reads it.
-for_tests=1
+# shellcheck disable=SC2034 # needs.sh reads both.
+for_tests=1 backends=vulkan
 need_packages
 need_rust
 use_target

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::deny;
 use installer::native::{self, Processors};
 use installer::workspace::Workspace;
-use installer::{process, say};
+use installer::{environment, process, say};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -35,18 +35,21 @@ pub(crate) enum Stage {
     Doc,
     /// The executables build.
     Build,
+    /// The backend module that tests use builds: Vulkan's.
+    Backend,
     /// The tests pass.
     Test,
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Format,
         Self::Deny,
         Self::Lint,
         Self::LintTests,
         Self::Doc,
         Self::Build,
+        Self::Backend,
         Self::Test,
     ];
 
@@ -58,6 +61,7 @@ impl Stage {
             Self::LintTests => "lint-tests",
             Self::Doc => "doc",
             Self::Build => "build",
+            Self::Backend => "backend",
             Self::Test => "test",
         }
     }
@@ -95,6 +99,10 @@ impl Stage {
             Self::Build => {
                 command = whole("build");
                 command.arg("--bins");
+            }
+            Self::Backend => {
+                command = process::command(environment::program()?);
+                command.args(["backend", "vulkan"]);
             }
             Self::Test => {
                 command = whole("test");

@@ -56,6 +56,14 @@ pub fn which(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// This program.
+///
+/// # Errors
+/// The system cannot tell.
+pub fn program() -> Result<PathBuf> {
+    env::current_exe().context("cannot find this program")
+}
+
 /// The cargo that runs us, or the first one on the path.
 pub fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"))

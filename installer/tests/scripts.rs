@@ -39,6 +39,18 @@ fn an_option_without_its_value_is_an_error() {
 }
 
 #[test]
+fn a_backend_adds_its_packages() {
+    for (backends, package) in [("vulkan", " glslc"), ("opencl,openvino", " patch")] {
+        let output = needs(&format!("backends={backends}; missing_packages"));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(package), "{backends}: {said}");
+    }
+    let output = needs("missing_packages");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("glslc"), "{said}");
+}
+
+#[test]
 fn without_apt_the_missing_packages_are_named() {
     let output = needs("need_packages");
     assert_eq!(output.status.code(), Some(1));

@@ -180,11 +180,14 @@ fn lay(
 fn recipe(workspace: &Workspace, kind: &Kind) -> Result<String> {
     let ours = workspace.root().join(BUILD_FILES);
     let mut text = [&OPTIONS[..], kind.options].concat().join(" ");
-    let mut paths = vec![ours.join("backend.cmake")];
-    paths.extend(files::list(&ours.join(kind.name))?);
-    for path in paths {
-        text.push('\n');
-        text.push_str(&files::read(&path)?);
+    let mut paths = vec![ours.join("backend.cmake"), ours.join(kind.name)];
+    while let Some(path) = paths.pop() {
+        if path.is_file() {
+            text.push('\n');
+            text.push_str(&files::read(&path)?);
+        } else {
+            paths.extend(files::list(&path)?);
+        }
     }
     Ok(files::digest(text.as_bytes()))
 }

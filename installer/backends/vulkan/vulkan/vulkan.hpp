@@ -1,11 +1,13 @@
-// VK_EXT_layer_settings for Vulkan headers older than 1.3.272, such as those of Debian 12.
+// The system's <vulkan/vulkan.hpp>, and VK_EXT_layer_settings where that is older than 1.3.272, as on Debian 12.
 //
-// ggml-vulkan passes this structure to vkCreateInstance, and uses nothing else that those headers lack. A loader that does not know
+// ggml-vulkan passes this structure to vkCreateInstance, and uses nothing else that such headers lack. A loader that does not know
 // the structure skips it. Names, order and values are those of the Vulkan specification, "VkLayerSettingsCreateInfoEXT(3)".
 
 #pragma once
+// GCC warns of #include_next, its own extension, elsewhere.
+#pragma GCC system_header
 
-#include <vulkan/vulkan.hpp>
+#include_next <vulkan/vulkan.hpp>
 
 #ifndef VK_EXT_layer_settings
 
