@@ -5,6 +5,7 @@
 mod answers;
 mod architecture;
 mod artifacts;
+mod backends;
 mod clients;
 mod crash;
 mod faults;
