@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Names of backends, such as `vulkan`; without any, all are listed with what they need.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Files that are compiled at a time [default: one for each processor].
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<usize>,
 }
 
 /// Builds the named modules, or lists all.
@@ -43,7 +46,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return list(workspace);
     }
     for kind in named(&options.names)? {
-        build::build(workspace, kind)?;
+        build::build(workspace, kind, options.jobs)?;
     }
     Ok(())
 }
@@ -54,7 +57,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 /// As [`run`].
 pub(crate) fn build(workspace: &Workspace, names: &[String]) -> Result<()> {
     for kind in named(names)? {
-        build::build(workspace, kind)?;
+        build::build(workspace, kind, None)?;
     }
     Ok(())
 }

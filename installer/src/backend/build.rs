@@ -54,7 +54,7 @@ pub(super) fn is_built(workspace: &Workspace, kind: &Kind) -> Result<bool> {
 ///
 /// # Errors
 /// Something is missing for the build, with the way to get it; or the build fails.
-pub(super) fn build(workspace: &Workspace, kind: &Kind) -> Result<()> {
+pub(super) fn build(workspace: &Workspace, kind: &Kind, jobs: Option<usize>) -> Result<()> {
     let to = folder(workspace, kind);
     if is_built(workspace, kind)? {
         say::line(&format!(
@@ -81,7 +81,7 @@ pub(super) fn build(workspace: &Workspace, kind: &Kind) -> Result<()> {
     };
     let build = home.join("build");
     process::run(&mut configure(workspace, kind, &sources, &build)?)?;
-    process::run(&mut make(kind, &build))?;
+    process::run(&mut make(kind, &build, jobs))?;
     let mut parts = vec![build.join("bin").join(module(kind))];
     if kind.name == "openvino" {
         parts.extend(openvino::libraries()?);
@@ -124,12 +124,12 @@ fn configure(
     Ok(configure)
 }
 
-fn make(kind: &Kind, build: &Path) -> Command {
+fn make(kind: &Kind, build: &Path, jobs: Option<usize>) -> Command {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut make = process::command("cmake");
     make.arg("--build").arg(build);
     make.args(["--target", kind.target, "--parallel"]);
-    make.arg(cores.to_string());
+    make.arg(jobs.unwrap_or(cores).to_string());
     make
 }
 
