@@ -6,6 +6,7 @@ use registry::{ModelName, Registry};
 use crate::config::LiveConfig;
 use crate::error::Error;
 use crate::events::Events;
+use crate::needs::Needs;
 use crate::operations::Operations;
 use crate::responses::Responses;
 use crate::scheduler::Scheduler;
@@ -20,6 +21,8 @@ pub struct App {
     pub registry: Registry,
     /// The scheduler of loaded models.
     pub scheduler: Scheduler,
+    /// The memory that models are expected to take.
+    pub needs: Needs,
     /// Loads, evictions and jobs as they happen, and the last ones.
     pub events: Events,
     /// Long operations that clients share.

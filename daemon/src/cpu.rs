@@ -135,6 +135,12 @@ impl CpuModules {
         known.insert(choice).clone()
     }
 
+    /// The name of the chosen module, if it is known without a wait.
+    pub fn known(&self) -> Option<String> {
+        let known = self.0.choice.try_lock().ok()?;
+        known.as_ref()?.module.clone()
+    }
+
     /// Excludes the module when an illegal instruction ends a runner that uses it.
     pub fn watch(
         &self,

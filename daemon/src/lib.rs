@@ -36,6 +36,7 @@ pub mod listen;
 mod loaded;
 pub mod log;
 pub mod memory;
+pub mod needs;
 pub mod note;
 pub mod openapi;
 pub mod operations;

@@ -35,6 +35,7 @@ use crate::fs;
 use crate::host::Host;
 use crate::listen::{self, Listener, Stale};
 use crate::log::{self, LogFilter};
+use crate::needs::Needs;
 use crate::note::DaemonNote;
 use crate::openapi;
 use crate::operations::Operations;
@@ -208,7 +209,8 @@ impl Service {
         let shutdown = Shutdown::new();
         let workers = TaskTracker::new();
         let events = Events::new(shutdown.graceful.clone());
-        let scheduler = start_scheduler(&live, &registry, &spawner, events.clone(), &workers);
+        let (scheduler, needs) =
+            start_scheduler(&live, &registry, &spawner, events.clone(), &workers);
         let sources = Sources::of(live.clone());
         let transfers = Transfers::start(
             &registry,
@@ -237,6 +239,7 @@ impl Service {
             log,
         };
         let app = App {
+            needs,
             events,
             responses,
             transfers,
@@ -333,7 +336,7 @@ fn start_scheduler(
     spawner: &Spawner,
     events: Events,
     workers: &TaskTracker,
-) -> Scheduler {
+) -> (Scheduler, Needs) {
     let config = live.current();
     let program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
     let cpu = CpuModules::new(
@@ -342,6 +345,7 @@ fn start_scheduler(
         workers.clone(),
     );
     cpu.start_check();
+    let needs = Needs::new(cpu.clone());
     let accelerators = Accelerators::new(
         program,
         config.backend.clone(),
@@ -358,13 +362,14 @@ fn start_scheduler(
         tasks: workers.clone(),
     };
     let options = apply::scheduler_options(&config);
-    Scheduler::start(
+    let scheduler = Scheduler::start(
         options,
         Arc::new(loader),
         Arc::new(Host::new(Root::system())),
         events,
         workers,
-    )
+    );
+    (scheduler, needs)
 }
 
 /// Binds the listeners and serves on them, then writes the daemon's note.

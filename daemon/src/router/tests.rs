@@ -24,6 +24,7 @@ use crate::config::{Backend, Config, LiveConfig, Sandbox};
 use crate::duration::KeepAlive;
 use crate::events::Events;
 use crate::listen::Peer;
+use crate::needs::Needs;
 use crate::operations::Operations;
 use crate::origin_check::OriginCheck;
 use crate::responses::{Limits, Responses};
@@ -170,6 +171,7 @@ async fn service_of(
     };
     let responses = Responses::open(registry.clone(), limits, Shutdown::new());
     let app = App {
+        needs: Needs::default(),
         responses: responses.await.unwrap(),
         transfers,
         registry: registry.clone(),

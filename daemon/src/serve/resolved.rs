@@ -5,10 +5,10 @@ use registry::{Capability, Model};
 use crate::app::App;
 use crate::ask::{Target, TemplateChoice};
 use crate::blocking;
-use crate::config::ModelSettings;
+use crate::config::{Kernels, ModelSettings};
 use crate::duration::KeepAlive;
 use crate::error::Error;
-use crate::memory::Need;
+use crate::needs::NeedSettings;
 use crate::options::{self, Defaults, ResolvedOptions};
 use crate::prompt::{Needs, PromptSource};
 use crate::requirements;
@@ -62,6 +62,14 @@ impl ResolvedModel {
     /// A lease on the model, once it is loaded.
     pub(super) async fn lease(&self, app: &App) -> Result<Lease, Error> {
         let Self { model, options, .. } = self;
+        let config = app.config.current();
+        let settings = NeedSettings {
+            load: options.load,
+            sequences: self.configured.parallel.unwrap_or(config.parallel),
+            kernels: config.kernels != Kernels::Off,
+            host_cache: config.state_memory.unwrap_or(0),
+        };
+        let need = app.needs.of(&app.registry, model, settings).await;
         app.scheduler
             .acquire(LoadRequest {
                 name: model.name.clone(),
@@ -71,7 +79,7 @@ impl ResolvedModel {
                 digest: model.digest.hex(),
                 details: model.details.clone(),
                 keep_alive: self.keep_alive,
-                need: Need::default(),
+                need,
                 configured: self.configured.clone(),
             })
             .await

@@ -16,6 +16,7 @@ mod create;
 mod describe;
 mod descriptions;
 mod gc;
+mod headers;
 mod jobs;
 mod limits;
 mod list;
@@ -55,6 +56,7 @@ use crate::{
 pub use blobs::Put;
 pub use create::{Base, Create, ModelRef, Weights};
 pub use gc::GcReport;
+pub use headers::ModelMemory;
 pub use jobs::{SavedJob, SavedJobs};
 pub use logins::{LoggedIn, NewLogin};
 pub use responses::{ItemPage, ItemQuery, SavedConversation, SavedItem, SavedResponse};
