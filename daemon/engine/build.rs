@@ -63,6 +63,7 @@ fn compile_shim(llama_cpp: &Path) {
         .file("shim/chat.cpp")
         .file("shim/check.cpp")
         .file("shim/graph.cpp")
+        .file("shim/memory_report.cpp")
         .file("shim/meter.cpp")
         .warnings(false);
     // The root lets the shim write `<common/chat.h>`, which is not its own `chat.h`.

@@ -193,6 +193,7 @@ pub fn resolve(
             batch: 512,
             threads: defaults.threads,
             gpu_layers: defaults.gpu_layers,
+            host_experts: 0,
             main_gpu: 0,
             mmap: true,
             kv_type: KvType::F16,

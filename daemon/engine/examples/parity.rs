@@ -153,6 +153,7 @@ impl Ours {
                 batch: 512,
                 threads: THREADS,
                 gpu_layers: 0,
+                host_experts: 0,
                 main_gpu: 0,
                 mmap: true,
                 kv_type: KvType::F16,

@@ -153,12 +153,17 @@ fn open(
     files: &[PathBuf],
     mut tell: impl FnMut(f32) + 'static,
 ) -> Option<LlamaModel> {
-    let [only] = files else {
+    let whole = match files {
+        [only] if load.settings.host_experts == 0 => Some(only),
+        _ => None,
+    };
+    let Some(only) = whole else {
         let settings = parts::Settings {
             mmap: load.settings.mmap,
             main_gpu: load.settings.main_gpu,
             gpu_layers: load.settings.gpu_layers,
             devices: backend::devices(load.settings.gpu_layers != 0),
+            host_experts: load.settings.host_experts,
         };
         return parts::load(native, files, &settings, &mut tell);
     };
@@ -358,6 +363,7 @@ mod tests {
                 batch: 512,
                 threads: 0,
                 gpu_layers: -1,
+                host_experts: 0,
                 main_gpu: 0,
                 mmap: true,
                 kv_type: KvType::F16,

@@ -118,10 +118,40 @@ pub struct Loaded {
     pub resident_bytes: u64,
     /// Bytes on accelerators.
     pub device_bytes: u64,
+    /// The sizes of the buffers of the model and its context, by device; empty where the engine cannot tell.
+    #[serde(default)]
+    pub memory: Vec<MemoryPart>,
     /// The device, for people: `CPU (zen4)`, `NVIDIA H100`.
     pub device: String,
     /// Time since the call.
     pub load_ns: u64,
+}
+
+/// The bytes of one part of a loaded model on one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPart {
+    /// What it holds.
+    pub kind: MemoryKind,
+    /// The device as ggml names it, such as `CPU` or `CUDA0`.
+    pub device: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a part of the memory of a loaded model holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryKind {
+    /// Weights that are read from the mapped file.
+    MappedWeights,
+    /// Weights that were copied, to a device or into another layout.
+    Weights,
+    /// Keys, values and recurrent states.
+    KvCache,
+    /// Results of operations.
+    Compute,
+    /// The draft model with its context.
+    Draft,
 }
 
 /// Usage of a runner.

@@ -58,6 +58,9 @@ pub struct LoadSettings {
     pub threads: u32,
     /// Layers on a GPU; −1 for as many as fit, 0 for none.
     pub gpu_layers: i32,
+    /// So many of the first layers leave their experts in main memory, also those on a GPU; 0 for none.
+    #[serde(default)]
+    pub host_experts: u32,
     /// The GPU of a model that uses one.
     pub main_gpu: i32,
     /// Map the weights instead of reading them.

@@ -50,6 +50,7 @@ fn plan(context: u32) -> LoadPlan {
             batch: 512,
             threads: 2,
             gpu_layers: 0,
+            host_experts: 0,
             main_gpu: 0,
             mmap: true,
             kv_type: KvType::F16,

@@ -56,6 +56,7 @@ impl Loader for Arc<Mocks> {
                 sequences: 4,
                 settings: LoadSettings {
                     gpu_layers: 0,
+                    host_experts: 0,
                     main_gpu: 0,
                     mmap: true,
                     ..request.settings
@@ -142,6 +143,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
             batch: 512,
             threads: 0,
             gpu_layers: 0,
+            host_experts: 0,
             main_gpu: 0,
             mmap: true,
             kv_type: KvType::F16,

@@ -312,6 +312,7 @@ impl Mock {
                 sees_images: load.projector.is_some(),
                 resident_bytes: script.resident_bytes.unwrap_or(RESIDENT),
                 device_bytes: script.device_bytes,
+                memory: Vec::new(),
                 device: "mock".to_owned(),
                 load_ns: nanos(now - since),
             };

@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use runner_protocol::{Call, Embeddings, Event, Load, Request, Scores, Stats};
+use runner_protocol::{Call, Embeddings, Event, Load, MemoryPart, Request, Scores, Stats};
 
 use crate::{
     error::Error,
@@ -140,6 +140,11 @@ impl<'m> Embedder<'m> {
             outbox,
         };
         Ok((embedder, prepare))
+    }
+
+    /// The bytes of the model and its context, by device.
+    pub(crate) fn memory_parts(&self) -> Vec<MemoryPart> {
+        self.context.memory_parts()
     }
 
     /// Most tokens of one text.

@@ -153,7 +153,10 @@ fn serve(
         return thread::scope(|scope| {
             threads::spawn(scope, "preparer", threads::STACK_BYTES, prepare)?;
             memory::hold(0, u64::from(load::threads(load).unsigned_abs()));
-            let loaded = loaded(&model, load, embedder.longest(), free_before, began);
+            let loaded = Loaded {
+                memory: embedder.memory_parts(),
+                ..loaded(&model, load, embedder.longest(), free_before, began)
+            };
             outbox.send(id, Event::Loaded(loaded));
             embedder.run(inbox, |finished| match finished {
                 Finished::Tokenized(prepared) => Some(prepared),
@@ -170,6 +173,8 @@ fn serve(
         .as_ref()
         .map(|draft| DraftModel::new(draft, &model, load))
         .transpose()?;
+    let mut parts = memory.context.memory_parts();
+    parts.extend(draft.iter().flat_map(DraftModel::memory_parts));
     let speculation = Speculation::new(load.speculation, draft);
     let (renderer, render) =
         Renderer::new(model.chat_source(), returns.putting(Finished::Rendered));
@@ -215,6 +220,7 @@ fn serve(
         );
         let loaded = Loaded {
             sees_images: engine.encoder.is_some(),
+            memory: parts,
             ..loaded(&model, load, engine.cells, free_before, began)
         };
         tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
@@ -234,6 +240,7 @@ fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: I
         sees_images: false,
         resident_bytes: memory::resident(),
         device_bytes: free_before.saturating_sub(backend::free_device_bytes()),
+        memory: Vec::new(),
         device: backend::device(load.settings.gpu_layers != 0),
         load_ns: nanoseconds(began.elapsed()),
     }

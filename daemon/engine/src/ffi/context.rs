@@ -19,7 +19,9 @@ use llama_cpp_2::{
     token::LlamaToken,
 };
 use llama_cpp_sys_2 as sys;
-use runner_protocol::KvType;
+use runner_protocol::{KvType, MemoryPart};
+
+use super::memory_report;
 
 unsafe extern "C" {
     fn slm_graph_splits(context: *const sys::llama_context) -> c_int;
@@ -376,6 +378,12 @@ impl<'m> Context<'m> {
             )
         };
         if code == 0 { Ok(()) } else { Err(code) }
+    }
+
+    /// The bytes of the model and of this context, by device.
+    pub(crate) fn memory_parts(&self) -> Vec<MemoryPart> {
+        // SAFETY: The context is alive.
+        unsafe { memory_report::parts(self.context.as_ptr()) }
     }
 
     fn memory(&self) -> sys::llama_memory_t {

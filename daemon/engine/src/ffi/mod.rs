@@ -7,6 +7,7 @@
 pub(crate) mod chat;
 pub(crate) mod context;
 pub(crate) mod log;
+mod memory_report;
 pub(crate) mod modules;
 pub(crate) mod parts;
 pub(crate) mod pooled;

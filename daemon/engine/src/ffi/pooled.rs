@@ -12,7 +12,10 @@ use std::{
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
+use runner_protocol::MemoryPart;
+
 use super::context::{Batch, DecodeError, raw_model, stopped};
+use super::memory_report;
 
 /// How a text's vector comes from those of its tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +111,12 @@ impl<'m> Pooled<'m> {
             stop,
             model: PhantomData,
         })
+    }
+
+    /// The bytes of the model and of this context, by device.
+    pub(crate) fn memory_parts(&self) -> Vec<MemoryPart> {
+        // SAFETY: The context is alive.
+        unsafe { memory_report::parts(self.context.as_ptr()) }
     }
 
     /// Numbers in one result.

@@ -13,7 +13,7 @@ use llama_cpp_2::{
     model::{LlamaModel, params::LlamaModelParams},
     token::LlamaToken,
 };
-use runner_protocol::Load;
+use runner_protocol::{Load, MemoryKind, MemoryPart};
 
 use super::{Draft, Drafter, Grounds, Offer, Prices, costs::Costs};
 use crate::{
@@ -157,6 +157,16 @@ struct Asked {
 }
 
 impl<'m> DraftModel<'m> {
+    /// The bytes of the draft model and its context, by device.
+    pub(crate) fn memory_parts(&self) -> Vec<MemoryPart> {
+        let parts = self.memory.context.memory_parts().into_iter();
+        let draft = parts.map(|part| MemoryPart {
+            kind: MemoryKind::Draft,
+            ..part
+        });
+        draft.collect()
+    }
+
     /// Makes the context of a draft model for a model.
     ///
     /// # Errors

@@ -113,6 +113,7 @@ impl Runner {
                 batch: 512,
                 threads: 1,
                 gpu_layers: 0,
+                host_experts: 0,
                 main_gpu: 0,
                 mmap: true,
                 kv_type: KvType::F16,

@@ -98,6 +98,7 @@ fn load(streams: u32) -> Load {
             batch: 512,
             threads: 0,
             gpu_layers: 0,
+            host_experts: 0,
             main_gpu: 0,
             mmap: true,
             kv_type: KvType::F16,

@@ -39,6 +39,7 @@ pub(crate) fn load() -> Load {
             batch: 4,
             threads: 0,
             gpu_layers: 0,
+            host_experts: 0,
             main_gpu: 0,
             mmap: true,
             kv_type: KvType::F16,
