@@ -34,7 +34,7 @@ use registry::ModelName;
 use registry::credentials::LoginFiles;
 use registry::http::Network;
 use registry::mirrors::Mirrors;
-use runner_protocol::Speculation;
+use runner_protocol::{KvType, Speculation};
 
 use crate::duration::KeepAlive;
 use crate::env::Environment;
@@ -100,6 +100,8 @@ pub struct Config {
     pub threads: u32,
     /// Layers on a GPU; −1 for as many as fit.
     pub gpu_layers: i32,
+    /// Type of keys and values in the KV cache.
+    pub kv_cache_type: KvType,
     /// Whether runners draft tokens.
     pub speculative: Speculation,
     /// Whether the same request gives the same text, unless the request sets it.

@@ -20,6 +20,8 @@ pub struct Defaults {
     pub threads: u32,
     /// Layers on a GPU; −1 for as many as fit.
     pub gpu_layers: i32,
+    /// Type of keys and values in the KV cache.
+    pub kv_type: KvType,
     /// Whether the same request gives the same text, whatever runs beside it.
     pub deterministic: bool,
 }
@@ -31,6 +33,7 @@ impl Defaults {
             context: model.context_length.unwrap_or(config.context_length),
             threads: model.threads.unwrap_or(config.threads),
             gpu_layers: model.gpu_layers.unwrap_or(config.gpu_layers),
+            kv_type: model.kv_cache_type.unwrap_or(config.kv_cache_type),
             deterministic: model.deterministic.unwrap_or(config.deterministic),
         }
     }
@@ -196,7 +199,7 @@ pub fn resolve(
             host_experts: 0,
             main_gpu: 0,
             mmap: true,
-            kv_type: KvType::F16,
+            kv_type: defaults.kv_type,
         }),
     }
 }
@@ -249,6 +252,7 @@ mod tests {
         context: 4096,
         threads: 0,
         gpu_layers: -1,
+        kv_type: KvType::F16,
         deterministic: false,
     };
 

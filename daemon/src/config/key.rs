@@ -198,6 +198,14 @@ pub const KEYS: &[Key] = &[
         "Backend of runners: auto the best usable one, cpu, or one name such as vulkan.",
     ),
     key(
+        "kv_cache_type",
+        "kv-cache-type",
+        "SLM_KV_CACHE_TYPE",
+        "f16",
+        NextLoad,
+        "Type of keys and values in the KV cache: f16, q8_0 or q4_0.",
+    ),
+    key(
         "speculative",
         "speculative",
         "SLM_SPECULATIVE",

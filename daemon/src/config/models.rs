@@ -3,7 +3,7 @@
 //! A parameter of the request or of the Modelfile overrides them, and they override the settings for all models.
 
 use registry::ModelName;
-use runner_protocol::Speculation;
+use runner_protocol::{KvType, Speculation};
 use serde_yaml::Value;
 
 use super::environment::nearest;
@@ -30,6 +30,8 @@ pub struct ModelSettings {
     pub threads: Option<u32>,
     /// Layers on a GPU; −1 for as many as fit.
     pub gpu_layers: Option<i32>,
+    /// Type of keys and values in its KV cache.
+    pub kv_cache_type: Option<KvType>,
     /// The device for its layers, as the backends of llama.cpp name it.
     pub device: Option<String>,
     /// Whether its runner drafts tokens.
@@ -90,6 +92,11 @@ pub const MODEL_KEYS: &[ModelKey] = &[
         name: "gpu_layers",
         about: "As for all models.",
         set: |model, text| put(&mut model.gpu_layers, value::gpu_layers(text)),
+    },
+    ModelKey {
+        name: "kv_cache_type",
+        about: "As for all models.",
+        set: |model, text| put(&mut model.kv_cache_type, value::kv_cache_type(text)),
     },
     ModelKey {
         name: "device",

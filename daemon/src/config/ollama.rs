@@ -15,6 +15,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("OLLAMA_MAX_LOADED_MODELS", "max_loaded_models"),
     ("OLLAMA_MAX_QUEUE", "max_queue"),
     ("OLLAMA_NUM_PARALLEL", "parallel"),
+    ("OLLAMA_KV_CACHE_TYPE", "kv_cache_type"),
     ("OLLAMA_LOAD_TIMEOUT", "load_timeout"),
     ("OLLAMA_ORIGINS", "allowed_origins"),
 ];

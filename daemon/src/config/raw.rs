@@ -156,6 +156,7 @@ impl RawSettings {
             parallel: self.get("parallel", value::parallel)?,
             threads: self.get("threads", value::threads)?,
             gpu_layers: self.get("gpu_layers", value::gpu_layers)?,
+            kv_cache_type: self.get("kv_cache_type", value::kv_cache_type)?,
             speculative: self.get("speculative", value::speculative)?,
             deterministic: self.get("deterministic", boolean)?,
             runner: self.get("runner", |text| Ok(relative(text)))?,

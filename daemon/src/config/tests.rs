@@ -279,6 +279,7 @@ fn a_variable_of_ollama_counts_for_a_key_that_nothing_else_sets() {
         ("OLLAMA_MAX_LOADED_MODELS", "0"),
         ("OLLAMA_MAX_QUEUE", "7"),
         ("OLLAMA_NUM_PARALLEL", "2"),
+        ("OLLAMA_KV_CACHE_TYPE", "q8_0"),
         ("OLLAMA_LOAD_TIMEOUT", "600"),
         ("SLM_PARALLEL", "3"),
     ];
@@ -291,12 +292,13 @@ fn a_variable_of_ollama_counts_for_a_key_that_nothing_else_sets() {
     assert_eq!(config.context_length, 8192);
     assert_eq!(config.max_loaded_models, defaults.max_loaded_models);
     assert_eq!((config.max_queue, config.parallel), (9, 3));
+    assert_eq!(config.kv_cache_type, KvType::Q8_0);
     assert_eq!(config.load_timeout, Duration::from_secs(60));
     assert_eq!(config.warnings, [""; 0]);
     assert_eq!(
         config.taken_from_ollama().unwrap(),
         "OLLAMA_ORIGINS as allowed_origins, OLLAMA_HOST as also_listen, \
-         OLLAMA_CONTEXT_LENGTH as context_length, OLLAMA_KEEP_ALIVE as keep_alive"
+         OLLAMA_CONTEXT_LENGTH as context_length, OLLAMA_KEEP_ALIVE as keep_alive, OLLAMA_KV_CACHE_TYPE as kv_cache_type"
     );
     assert_eq!(defaults.taken_from_ollama(), None);
 }

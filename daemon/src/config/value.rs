@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runner_protocol::{MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
+use runner_protocol::{KvType, MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT, Speculation};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::duration;
@@ -25,6 +25,11 @@ pub(super) fn threads(text: &str) -> Result<u32, String> {
 /// A number of layers on a GPU; −1 for as many as fit.
 pub(super) fn gpu_layers(text: &str) -> Result<i32, String> {
     within(text, -1, 10_000)
+}
+
+/// The type of keys and values in the KV cache.
+pub(super) fn kv_cache_type(text: &str) -> Result<KvType, String> {
+    KvType::find(text).ok_or_else(|| format!("{text:?} must be f16, q8_0 or q4_0"))
 }
 
 /// Whether tokens are drafted.

@@ -39,13 +39,14 @@ fn of_equally_specific_patterns_the_later_one_counts() {
 
 #[test]
 fn every_key_is_read_by_the_rule_of_the_key_for_all_models() {
-    let text = "models:\n  phi4-mini:\n    keep_alive: 1h\n    context_length: 8192\n    parallel: 4\n    threads: 2\n    gpu_layers: 0\n    device: CUDA0\n    speculative: off\n    deterministic: true\n    priority: 10\n    pin: true\n    group: one-of:coders\n";
+    let text = "models:\n  phi4-mini:\n    keep_alive: 1h\n    context_length: 8192\n    parallel: 4\n    threads: 2\n    gpu_layers: 0\n    kv_cache_type: q8_0\n    device: CUDA0\n    speculative: off\n    deterministic: true\n    priority: 10\n    pin: true\n    group: one-of:coders\n";
     let expected = ModelSettings {
         keep_alive: Some(KeepAlive::For(Duration::from_secs(3600))),
         context_length: Some(8192),
         parallel: Some(4),
         threads: Some(2),
         gpu_layers: Some(0),
+        kv_cache_type: Some(KvType::Q8_0),
         device: Some("CUDA0".into()),
         speculative: Some(Speculation::Off),
         deterministic: Some(true),
