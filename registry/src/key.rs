@@ -9,6 +9,14 @@ use crate::{digest::Digest, model::Model};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModelKey(Vec<Digest>);
 
+impl ModelKey {
+    /// The digests as one line.
+    pub(crate) fn to_text(&self) -> String {
+        let digests: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        digests.join(" ")
+    }
+}
+
 impl FromIterator<Digest> for ModelKey {
     fn from_iter<I: IntoIterator<Item = Digest>>(digests: I) -> Self {
         Self(digests.into_iter().collect())

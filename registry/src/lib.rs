@@ -56,9 +56,9 @@ pub use progress::{Progress, Reporter, Stage};
 pub use reference::Reference;
 pub use registry::{
     Base, Create, DamagedBlob, DamagedModel, FileNames, GcReport, ItemPage, ItemQuery, LoggedIn,
-    ModelMemory, ModelRef, NewLogin, NewState, Options, Put, Registry, SavedConversation,
-    SavedItem, SavedJob, SavedJobs, SavedResponse, SavedState, StateId, VerifyOptions,
-    VerifyReport, Weights,
+    MeasuredMemory, ModelMemory, ModelRef, NewLogin, NewState, Options, Put, Registry,
+    SavedConversation, SavedItem, SavedJob, SavedJobs, SavedResponse, SavedState, StateId,
+    VerifyOptions, VerifyReport, Weights,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

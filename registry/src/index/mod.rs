@@ -14,6 +14,7 @@ mod conversations;
 mod jobs;
 mod leases;
 mod manifests;
+mod memory;
 mod models;
 mod responses;
 

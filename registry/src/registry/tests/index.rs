@@ -267,3 +267,27 @@ async fn a_list_that_was_begun_before_a_model_was_mended_is_not_believed() {
     let listed = home.registry.list().await.expect("readable");
     assert_eq!(listed[0].damage, None);
 }
+
+#[tokio::test]
+async fn what_a_model_took_is_kept_by_model_and_settings() {
+    use crate::{MeasuredMemory, ModelKey};
+    let home = Home::new().await;
+    let key = |text: &[u8]| -> ModelKey { [crate::Digest::of(text)].into_iter().collect() };
+    let measured = |measured| MeasuredMemory {
+        predicted: 100,
+        measured,
+    };
+    let (one, other) = (key(b"one"), key(b"other"));
+    let registry = &home.registry;
+    for bytes in [90, 110] {
+        let kept = registry.remember_memory(&one, "context 4096", measured(bytes));
+        kept.await.expect("the index can be written");
+    }
+    let found = async |model, settings| {
+        let found = registry.memory_of(model, settings).await;
+        found.expect("the index can be read")
+    };
+    assert_eq!(found(&one, "context 4096").await, Some(measured(110)));
+    assert_eq!(found(&one, "context 8192").await, None);
+    assert_eq!(found(&other, "context 4096").await, None);
+}
