@@ -7,7 +7,9 @@
 
 mod cache;
 mod compute;
+mod correction;
 mod device;
+mod fit;
 mod graph;
 mod machine;
 mod offload;
@@ -22,7 +24,9 @@ mod weights;
 use registry::memory::MemoryFacts;
 use runner_protocol::LoadSettings;
 
+pub use self::correction::Correction;
 pub use self::device::DeviceId;
+pub use self::fit::{Fixed, Impossible, Placement, fit};
 pub use self::machine::{Accelerator, Capacity, Machine};
 pub use self::offload::{LayerShare, Offload};
 pub use self::packing::{Packing, Repack};

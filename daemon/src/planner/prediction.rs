@@ -79,6 +79,18 @@ impl Prediction {
         }
     }
 
+    /// The same with the bytes of some parts multiplied.
+    pub(super) fn scaled(&self, ratio: f64, scales: impl Fn(PartKind) -> bool) -> Self {
+        let mut scaled = self.clone();
+        for part in &mut scaled.parts {
+            if scales(part.kind) {
+                // Bytes beyond 2^53 lose their last digits, and saturate.
+                part.bytes = (part.bytes as f64 * ratio) as u64;
+            }
+        }
+        scaled
+    }
+
     /// The bytes on a device.
     #[must_use]
     pub fn on(&self, device: &DeviceId) -> u64 {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use registry::memory::{LayerFacts, LayerRun, MemoryFacts, TensorBytes, Tensors};
-use runner_protocol::{KvType, LoadSettings};
+use runner_protocol::{KvType, LoadSettings, MemoryKind, MemoryPart};
 
 use super::*;
 
@@ -329,6 +329,237 @@ fn an_absurd_load_is_a_large_number() {
     assert_eq!(of(&model, &plan, &machine).total(), u64::MAX);
 }
 
+fn reported(kind: MemoryKind, bytes: u64) -> MemoryPart {
+    MemoryPart {
+        kind,
+        device: "CPU".into(),
+        bytes,
+    }
+}
+
+#[test]
+fn what_a_load_took_corrects_the_next_prediction() {
+    let found = of(&model("F16"), &plan(4096), &Machine::default());
+    let cache = found.of(PartKind::KvCache);
+    let report = [
+        reported(MemoryKind::KvCache, 2 * cache),
+        reported(
+            MemoryKind::MappedWeights,
+            2 * found.of(PartKind::MappedWeights),
+        ),
+    ];
+    let correction = Correction::between(&found, &report).expect("sizes are reported");
+    assert!((correction.ratio() - 2.0).abs() < 1e-9);
+    let corrected = correction.apply(&found);
+    assert_eq!(corrected.of(PartKind::KvCache), 2 * cache);
+    assert_eq!(corrected.of(PartKind::Process), found.of(PartKind::Process));
+    assert_eq!(Correction::between(&found, &[]), None);
+}
+
+#[test]
+fn an_absurd_report_corrects_within_bounds() {
+    let found = of(&model("F16"), &plan(4096), &Machine::default());
+    let report = [reported(MemoryKind::KvCache, u64::MAX)];
+    let correction = Correction::between(&found, &report).expect("sizes are reported");
+    assert!((correction.ratio() - 4.0).abs() < 1e-9);
+}
+
+#[test]
+fn other_settings_have_another_class() {
+    let base = plan(4096);
+    let others = [
+        plan(8192),
+        LoadPlan {
+            sequences: 5,
+            ..plan(4096)
+        },
+        LoadPlan {
+            offload: Offload::of(-1, &model("F16"), &with_accelerators()),
+            ..plan(4096)
+        },
+    ];
+    assert_eq!(base.class(), plan(4096).class());
+    for other in others {
+        assert_ne!(base.class(), other.class());
+    }
+}
+
+/// A machine with this much main memory, and an accelerator with so much, where it has one.
+fn machine(host: u64, accelerator: u64) -> Machine {
+    let capacity = |free| Capacity { total: free, free };
+    let accelerator = (accelerator > 0).then(|| Accelerator {
+        id: DeviceId::new("CUDA0"),
+        memory: capacity(accelerator),
+    });
+    Machine {
+        host: capacity(host),
+        accelerators: accelerator.into_iter().collect(),
+        ..Machine::default()
+    }
+}
+
+fn wish(context: u32) -> LoadPlan {
+    let mut wish = plan(context);
+    wish.settings.gpu_layers = -1;
+    wish
+}
+
+fn fitted(
+    model: &MemoryFacts,
+    wish: &LoadPlan,
+    fixed: Fixed,
+    machine: &Machine,
+) -> Result<Placement, Impossible> {
+    let files = Files {
+        weights: std::slice::from_ref(model),
+        ..Files::default()
+    };
+    fit(&files, wish, fixed, machine)
+}
+
+#[test]
+fn a_model_that_fits_is_loaded_as_wished() {
+    let found = fitted(
+        &model("Q4_K"),
+        &wish(16_384),
+        Fixed::default(),
+        &machine(1 << 30, 1 << 30),
+    );
+    let found = found.expect("it fits");
+    assert_eq!(found.plan.offload.count(), 9);
+    assert_eq!(
+        (found.plan.settings.context, found.plan.sequences),
+        (16_384, 4)
+    );
+    assert_eq!(found.reasons.len(), 2, "{:?}", found.reasons);
+    assert!(
+        found.reasons[0].starts_with("9 of 9 layers on CUDA0: "),
+        "{:?}",
+        found.reasons
+    );
+}
+
+#[test]
+fn layers_stay_on_the_processor_before_the_context_shrinks() {
+    let found = fitted(
+        &model("Q4_K"),
+        &wish(16_384),
+        Fixed::default(),
+        &machine(1 << 30, 150 * MIB),
+    );
+    let found = found.expect("it fits");
+    assert!(
+        (1..9).contains(&found.plan.offload.count()),
+        "{:?}",
+        found.plan.offload
+    );
+    assert_eq!(found.plan.settings.context, 16_384);
+    assert_eq!(
+        found.plan.settings.gpu_layers,
+        found.plan.offload.count() as i32
+    );
+}
+
+#[test]
+fn experts_leave_the_accelerator_first() {
+    let mut model = model("Q4_K");
+    model.layers[0].layer.experts = tensors("Q4_K", 30 * MIB);
+    let found = fitted(
+        &model,
+        &wish(4096),
+        Fixed::default(),
+        &machine(1 << 30, 250 * MIB),
+    );
+    let found = found.expect("it fits");
+    assert_eq!(found.plan.offload.count(), 9, "{:?}", found.reasons);
+    assert!(
+        (1..8).contains(&found.plan.offload.experts_on_host),
+        "{:?}",
+        found.reasons
+    );
+    assert_eq!(
+        found.plan.settings.host_experts,
+        found.plan.offload.experts_on_host
+    );
+    assert!(
+        found
+            .reasons
+            .iter()
+            .any(|reason| reason.contains("experts")),
+        "{:?}",
+        found.reasons
+    );
+}
+
+#[test]
+fn the_context_shrinks_when_main_memory_is_short() {
+    let need = |context| {
+        let found = of(&model("Q4_K"), &plan(context), &Machine::default());
+        found.host()
+    };
+    let found = fitted(
+        &model("Q4_K"),
+        &wish(32_768),
+        Fixed::default(),
+        &machine(need(4096), 0),
+    );
+    let found = found.expect("it fits");
+    assert_eq!(found.plan.settings.kv_type, KvType::Q8_0);
+    assert!(
+        found.plan.settings.context >= 4096,
+        "{:?}",
+        found.plan.settings
+    );
+    assert!(found.plan.settings.context < 32_768);
+    assert!(found.prediction.host() <= need(4096));
+    assert!(
+        found
+            .reasons
+            .iter()
+            .any(|reason| reason.contains("instead of 32768")),
+        "{:?}",
+        found.reasons
+    );
+}
+
+#[test]
+fn what_was_asked_for_is_kept_or_refused() {
+    let all = Fixed {
+        context: true,
+        kv_type: true,
+        sequences: true,
+        layers: true,
+    };
+    let refused = fitted(&model("Q4_K"), &wish(32_768), all, &machine(100 * MIB, 0));
+    let refused = refused.expect_err("it does not fit");
+    assert!(refused.needed > refused.have);
+    assert!(
+        refused.help.iter().any(|help| help.contains("context")),
+        "{:?}",
+        refused.help
+    );
+    let kept = fitted(&model("Q4_K"), &wish(32_768), all, &machine(1 << 30, 0)).expect("it fits");
+    assert_eq!(kept.plan.settings.context, 32_768);
+}
+
+#[test]
+fn a_model_larger_than_everything_is_refused() {
+    let refused = fitted(
+        &model("Q4_K"),
+        &wish(4096),
+        Fixed::default(),
+        &machine(20 * MIB, 20 * MIB),
+    );
+    let refused = refused.expect_err("it does not fit");
+    assert!(refused.needed > 46 * MIB, "{refused:?}");
+    assert!(
+        refused
+            .help
+            .iter()
+            .any(|help| help.contains("smaller model"))
+    );
+}
+
 proptest! {
     #[test]
     fn more_of_anything_never_takes_less(
@@ -362,5 +593,40 @@ proptest! {
         let weights = of(&model, &plan, &machine);
         let bytes = weights.of(PartKind::Weights) + weights.of(PartKind::MappedWeights);
         prop_assert_eq!(bytes, 46 * MIB);
+    }
+
+    #[test]
+    fn a_placed_model_never_exceeds_the_memory(
+        host in 0_u64..600, accelerator in 0_u64..600, context in 512_u32..65_536,
+        sequences in 1_u32..16, experts in 0_u64..20, fixed in any::<[bool; 4]>(),
+    ) {
+        let mut model = model("Q4_K");
+        model.layers[0].layer.experts = tensors("Q4_K", experts * MIB);
+        let machine = machine(host * MIB, accelerator * MIB);
+        let [context_is_fixed, kv_type, slots, layers] = fixed;
+        let fixed = Fixed { context: context_is_fixed, kv_type, sequences: slots, layers };
+        let wish = LoadPlan { sequences, ..wish(context) };
+        let Ok(placed) = fitted(&model, &wish, fixed, &machine) else { return Ok(()) };
+        prop_assert!(placed.prediction.host() <= host * MIB);
+        prop_assert!(placed.prediction.on(&DeviceId::new("CUDA0")) <= accelerator * MIB);
+        prop_assert!(!context_is_fixed || placed.plan.settings.context == context);
+        prop_assert!(!slots || placed.plan.sequences == sequences);
+        let again = of(&model, &placed.plan, &machine);
+        prop_assert_eq!(placed.prediction.parts(), again.parts());
+    }
+
+    #[test]
+    fn more_memory_never_makes_a_model_impossible_or_its_context_smaller(
+        host in 40_u64..600, accelerator in 0_u64..300, more in 0_u64..300, context in 512_u32..65_536,
+    ) {
+        let model = model("Q4_K");
+        let placed = |host: u64| {
+            let machine = machine(host * MIB, accelerator * MIB);
+            fitted(&model, &wish(context), Fixed::default(), &machine)
+        };
+        let Ok(least) = placed(host) else { return Ok(()) };
+        let most = placed(host + more);
+        prop_assert!(most.is_ok());
+        prop_assert!(most.is_ok_and(|most| most.plan.settings.context >= least.plan.settings.context));
     }
 }

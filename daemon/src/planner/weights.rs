@@ -26,7 +26,8 @@ pub(super) fn add(
         tensors.multiply(&layer.attention, &device);
         tensors.multiply(&layer.feed_forward, &device);
         if plan.offload.leaves_experts(number, layers) {
-            tensors.multiply(&layer.experts, &DeviceId::cpu());
+            // They lie in a plain buffer, which no kernel with a layout of its own takes.
+            tensors.keep(&layer.experts);
         } else {
             tensors.multiply(&layer.experts, &device);
         }
