@@ -10,7 +10,6 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use runner_protocol::LoadSettings;
 use serde::Deserialize;
 use supervisor::{Cause, Exit, Program};
 use tokio::io::AsyncReadExt as _;
@@ -21,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Backend;
 use crate::error::Error;
 use crate::fs;
+use crate::scheduler::LoadRequest;
 
 /// The backends that are chosen without being named, best first. The others compute with less exact numbers, or need settings.
 const AUTOMATIC: [&str; 7] = ["cuda", "rocm", "metal", "sycl", "vulkan", "musa", "cann"];
@@ -51,11 +51,35 @@ struct Device {
     description: String,
 }
 
+/// What a load says of its place.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'request> {
+    /// Digest of the model's manifest.
+    pub key: &'request str,
+    /// Layers on an accelerator; −1 for as many as fit, 0 for none.
+    pub gpu_layers: i32,
+    /// The device that the configuration has for the model.
+    pub device: Option<&'request str>,
+}
+
+impl<'request> Wish<'request> {
+    /// That of a request.
+    pub fn of(request: &'request LoadRequest) -> Self {
+        Self {
+            key: &request.digest,
+            gpu_layers: request.settings.gpu_layers,
+            device: request.configured.device.as_deref(),
+        }
+    }
+}
+
 /// Where a load goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     /// The backend of an accelerator; `None` for the CPU.
     pub backend: Option<String>,
+    /// Its device, such as `Vulkan0`; `None` leaves the choice to llama.cpp.
+    pub device: Option<String>,
     /// Why not an accelerator, or why this one, for people; may be empty for the CPU.
     pub reason: String,
     /// Whether the CPU is tried when the load fails.
@@ -67,7 +91,18 @@ impl Placement {
     fn cpu(reason: impl Into<String>) -> Self {
         Self {
             backend: None,
+            device: None,
             reason: reason.into(),
+            falls_back: false,
+        }
+    }
+
+    /// A backend that was asked for, for this reason.
+    fn insisted(backend: &str, reason: String) -> Self {
+        Self {
+            backend: Some(backend.to_owned()),
+            device: None,
+            reason,
             falls_back: false,
         }
     }
@@ -87,7 +122,6 @@ pub struct Accelerators(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     program: Program,
-    setting: Backend,
     /// Variables that select devices, for the probe and for runners with an accelerator.
     variables: Vec<(OsString, OsString)>,
     tasks: TaskTracker,
@@ -98,15 +132,9 @@ struct Inner {
 
 impl Accelerators {
     /// The modules of this program; `variables` are those of drivers that select devices.
-    pub fn new(
-        program: Program,
-        setting: Backend,
-        variables: Vec<(OsString, OsString)>,
-        tasks: TaskTracker,
-    ) -> Self {
+    pub fn new(program: Program, variables: Vec<(OsString, OsString)>, tasks: TaskTracker) -> Self {
         Self(Arc::new(Inner {
             program,
-            setting,
             variables,
             tasks,
             modules: OnceCell::new(),
@@ -114,9 +142,9 @@ impl Accelerators {
         }))
     }
 
-    /// Starts a probe, so that the first load does not wait, if any module is installed.
-    pub fn start_probe(&self) {
-        if self.0.setting != Backend::Cpu && fs::has_backends(&self.0.program.path) {
+    /// Starts a probe, so that the first load does not wait, if any module is installed and may be used.
+    pub fn start_probe(&self, setting: &Backend) {
+        if *setting != Backend::Cpu && fs::has_backends(&self.0.program.path) {
             let accelerators = self.clone();
             self.0.tasks.spawn(async move {
                 accelerators.modules().await;
@@ -124,39 +152,58 @@ impl Accelerators {
         }
     }
 
-    /// Where a model with this key goes.
+    /// Where a model goes, with this setting of the configuration.
     ///
     /// # Errors
-    /// [`Error::Backend`] when the configuration names a backend that cannot be used.
-    pub async fn place(&self, key: &str, settings: &LoadSettings) -> Result<Placement, Error> {
-        if settings.gpu_layers == 0 {
+    /// [`Error::Backend`] and [`Error::Device`] when the configuration names one that cannot be used.
+    pub async fn place(&self, setting: &Backend, wish: Wish<'_>) -> Result<Placement, Error> {
+        if wish.gpu_layers == 0 {
             return Ok(Placement::cpu(""));
         }
-        match &self.0.setting {
+        if let Some(device) = wish.device {
+            return self.on_device(device).await;
+        }
+        match setting {
             Backend::Cpu => Ok(Placement::cpu("")),
             Backend::Named(name) => self.named(name).await,
-            Backend::Auto => Ok(self.automatic(key, settings).await),
+            Backend::Auto => Ok(self.automatic(wish).await),
         }
+    }
+
+    async fn on_device(&self, name: &str) -> Result<Placement, Error> {
+        if name.eq_ignore_ascii_case("cpu") {
+            return Ok(Placement::cpu(""));
+        }
+        let modules = self.modules().await;
+        let usable = modules.iter().filter(|module| module.fault.is_none());
+        let devices = usable.flat_map(|module| module.devices.iter().map(move |it| (module, it)));
+        let mut there = vec!["CPU".to_owned()];
+        for (module, device) in devices {
+            if device.name.eq_ignore_ascii_case(name) {
+                let reason = format!("device: {} is set ({})", device.name, device.description);
+                return Ok(Placement {
+                    device: Some(device.name.clone()),
+                    ..Placement::insisted(&module.backend, reason)
+                });
+            }
+            there.push(device.name.clone());
+        }
+        Err(Error::Device {
+            device: name.to_owned(),
+            there: there.join(", "),
+        })
     }
 
     async fn named(&self, name: &'static str) -> Result<Placement, Error> {
         let modules = self.modules().await;
-        let module = modules.iter().find(|module| module.backend == name);
-        let reason = match module {
-            Some(Module {
-                fault: None,
-                devices,
-                ..
-            }) => {
-                return Ok(Placement {
-                    backend: Some(name.to_owned()),
-                    reason: format!("backend: {name} is set, {}", names(devices)),
-                    falls_back: false,
-                });
-            }
-            Some(Module {
-                fault: Some(fault), ..
-            }) => fault.clone(),
+        let reason = match modules.iter().find(|module| module.backend == name) {
+            Some(module) => match &module.fault {
+                None => {
+                    let reason = format!("backend: {name} is set, {}", names(&module.devices));
+                    return Ok(Placement::insisted(name, reason));
+                }
+                Some(fault) => fault.clone(),
+            },
             None => format!(
                 "it is not installed; `installer/install.sh --backend {name}` builds and installs it"
             ),
@@ -167,7 +214,7 @@ impl Accelerators {
         })
     }
 
-    async fn automatic(&self, key: &str, settings: &LoadSettings) -> Placement {
+    async fn automatic(&self, wish: Wish<'_>) -> Placement {
         let modules = self.modules().await;
         let best = AUTOMATIC.iter().find_map(|name| {
             let usable = |module: &&Module| module.backend == *name && module.fault.is_none();
@@ -177,27 +224,21 @@ impl Accelerators {
             let faults: Vec<String> = modules
                 .iter()
                 .filter_map(|it| {
-                    Some(format!(
-                        "{} cannot be used: {}",
-                        it.backend,
-                        it.fault.as_ref()?
-                    ))
+                    let fault = it.fault.as_ref()?;
+                    Some(format!("{} cannot be used: {fault}", it.backend))
                 })
                 .collect();
             return Placement::cpu(faults.join("; "));
         };
-        if let Some(crash) = self.crashed().get(key) {
+        if let Some(crash) = self.crashed().get(wish.key) {
             return Placement::cpu(crash);
         }
+        let (backend, devices) = (&module.backend, names(&module.devices));
+        let reason = format!("best usable backend is {backend}, {devices}");
         Placement {
-            backend: Some(module.backend.clone()),
-            reason: format!(
-                "best usable backend is {}, {}",
-                module.backend,
-                names(&module.devices)
-            ),
             // A number of layers that a request, a Modelfile or the configuration states asks for an accelerator.
-            falls_back: settings.gpu_layers < 0,
+            falls_back: wish.gpu_layers < 0,
+            ..Placement::insisted(backend, reason)
         }
     }
 
@@ -205,6 +246,9 @@ impl Accelerators {
     pub fn program(&self, placement: &Placement, mut program: Program) -> Program {
         if let Some(backend) = &placement.backend {
             program.args.push(format!("--backend={backend}").into());
+            if let Some(device) = &placement.device {
+                program.args.push(format!("--device={device}").into());
+            }
             program.env.extend(self.0.variables.iter().cloned());
         }
         program

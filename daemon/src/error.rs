@@ -159,6 +159,14 @@ pub enum Error {
         /// The fault of its module.
         reason: String,
     },
+    /// The configuration names a device that no usable backend has.
+    #[error("there is no device {device}; the usable ones are {there}")]
+    Device {
+        /// Its name.
+        device: String,
+        /// The names of the usable devices.
+        there: String,
+    },
     /// The configuration requires a full sandbox, which this machine does not support.
     #[error(
         "runners are confined to the level {level:?} only, and sandbox: require is set: {lacks}"
@@ -341,7 +349,9 @@ impl Error {
             Self::NoRoom { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "out_of_memory"),
             Self::Runner { source, .. } => of_runner(source),
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
-            Self::Backend { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "backend_unavailable"),
+            Self::Backend { .. } | Self::Device { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "backend_unavailable")
+            }
             Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
@@ -411,6 +421,7 @@ impl Error {
                 "make a model from it with a TEMPLATE, or pull weights of it that bring a chat template: `slm search NAME`"
             }
             Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
+            Self::Device { .. } => "`slm devices` shows what can be used",
             Self::Backend { .. } => {
                 "set backend: auto in config.yaml to use the CPU meanwhile; `slm devices` shows what can be used"
             }

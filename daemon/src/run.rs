@@ -346,13 +346,8 @@ fn start_scheduler(
     );
     cpu.start_check();
     let needs = Needs::new(cpu.clone());
-    let accelerators = Accelerators::new(
-        program,
-        config.backend.clone(),
-        config.driver_variables.clone(),
-        workers.clone(),
-    );
-    accelerators.start_probe();
+    let accelerators = Accelerators::new(program, config.driver_variables.clone(), workers.clone());
+    accelerators.start_probe(&config.backend);
     let loader = ConfiguredLoader {
         config: live.clone(),
         registry: registry.clone(),

@@ -28,25 +28,17 @@ fn program(folder: &Path, report: &str) -> Program {
     Program::new(path)
 }
 
-fn accelerators(folder: &Path, report: &str, setting: Backend) -> Accelerators {
+fn accelerators(folder: &Path, report: &str) -> Accelerators {
     let variables = vec![("GGML_VK_VISIBLE_DEVICES".into(), "0".into())];
-    Accelerators::new(
-        program(folder, report),
-        setting,
-        variables,
-        TaskTracker::new(),
-    )
+    Accelerators::new(program(folder, report), variables, TaskTracker::new())
 }
 
-fn settings(gpu_layers: i32) -> LoadSettings {
-    LoadSettings {
-        context: 4096,
-        batch: 512,
-        threads: 0,
+/// A load of the model `m`.
+fn layers(gpu_layers: i32) -> Wish<'static> {
+    Wish {
+        key: "m",
         gpu_layers,
-        main_gpu: 0,
-        mmap: true,
-        kv_type: runner_protocol::KvType::F16,
+        device: None,
     }
 }
 
@@ -54,9 +46,12 @@ fn settings(gpu_layers: i32) -> LoadSettings {
 async fn the_best_usable_backend_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let report = format!("[{BAD}, {GOOD}]");
-    let accelerators = accelerators(folder.path(), &report, Backend::Auto);
+    let accelerators = accelerators(folder.path(), &report);
     for _ in 0..2 {
-        let placement = accelerators.place("m", &settings(-1)).await.unwrap();
+        let placement = accelerators
+            .place(&Backend::Auto, layers(-1))
+            .await
+            .unwrap();
         assert_eq!(placement.backend.as_deref(), Some("vulkan"));
         assert_eq!(
             placement.reason,
@@ -72,12 +67,12 @@ async fn the_best_usable_backend_is_taken() {
     // A stated number of layers asks for an accelerator.
     assert!(
         !accelerators
-            .place("m", &settings(7))
+            .place(&Backend::Auto, layers(7))
             .await
             .unwrap()
             .falls_back
     );
-    let none = accelerators.place("m", &settings(0)).await.unwrap();
+    let none = accelerators.place(&Backend::Auto, layers(0)).await.unwrap();
     assert_eq!(none, Placement::cpu(""));
     let program = accelerators.program(&none, Program::new("/runner"));
     assert!(program.args.is_empty() && program.env.is_empty());
@@ -86,22 +81,22 @@ async fn the_best_usable_backend_is_taken() {
 #[tokio::test]
 async fn the_cpu_is_taken_with_the_faults_of_the_backends() {
     let folder = tempfile::tempdir().unwrap();
-    let faulty = accelerators(folder.path(), &format!("[{BAD}]"), Backend::Auto);
+    let faulty = accelerators(folder.path(), &format!("[{BAD}]"));
     assert_eq!(
-        faulty.place("m", &settings(-1)).await.unwrap(),
+        faulty.place(&Backend::Auto, layers(-1)).await.unwrap(),
         Placement::cpu("cuda cannot be used: it finds no device that it can use")
     );
     for nonsense in ["", "[{}]", "no JSON"] {
         let folder = tempfile::tempdir().unwrap();
-        let broken = accelerators(folder.path(), nonsense, Backend::Auto);
+        let broken = accelerators(folder.path(), nonsense);
         assert_eq!(
-            broken.place("m", &settings(-1)).await.unwrap(),
+            broken.place(&Backend::Auto, layers(-1)).await.unwrap(),
             Placement::cpu("")
         );
     }
-    let cpu = accelerators(folder.path(), &format!("[{GOOD}]"), Backend::Cpu);
+    let cpu = accelerators(folder.path(), &format!("[{GOOD}]"));
     assert_eq!(
-        cpu.place("m", &settings(-1)).await.unwrap(),
+        cpu.place(&Backend::Cpu, layers(-1)).await.unwrap(),
         Placement::cpu("")
     );
 }
@@ -111,7 +106,10 @@ async fn a_named_backend_is_used_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let report = format!("[{BAD}, {GOOD}]");
     let named = |name| accelerators(folder.path(), &report, Backend::Named(name));
-    let placement = named("vulkan").place("m", &settings(-1)).await.unwrap();
+    let placement = named("vulkan")
+        .place(&Backend::Auto, layers(-1))
+        .await
+        .unwrap();
     assert_eq!(placement.reason, "backend: vulkan is set, Vulkan0 (Card)");
     assert!(!placement.falls_back);
     for (name, reason) in [
@@ -124,16 +122,49 @@ async fn a_named_backend_is_used_or_refused() {
             "the backend rocm cannot be used: it is not installed; `installer/install.sh --backend rocm` builds and installs it",
         ),
     ] {
-        let error = named(name).place("m", &settings(-1)).await.unwrap_err();
+        let error = named(name)
+            .place(&Backend::Auto, layers(-1))
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), reason);
     }
 }
 
 #[tokio::test]
+async fn the_device_of_a_model_overrides_the_backend() {
+    let folder = tempfile::tempdir().unwrap();
+    let accelerators = accelerators(folder.path(), &format!("[{BAD}, {GOOD}]"));
+    let on = |device| Wish {
+        device: Some(device),
+        ..layers(-1)
+    };
+    let placement = accelerators
+        .place(&Backend::Cpu, on("vulkan0"))
+        .await
+        .unwrap();
+    assert_eq!(placement.reason, "device: Vulkan0 is set (Card)");
+    let program = accelerators.program(&placement, Program::new("/runner"));
+    assert_eq!(program.args, ["--backend=vulkan", "--device=Vulkan0"]);
+    let cpu = accelerators.place(&Backend::Auto, on("CPU")).await.unwrap();
+    assert_eq!(cpu, Placement::cpu(""));
+    let error = accelerators
+        .place(&Backend::Auto, on("CUDA0"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no device CUDA0; the usable ones are CPU, Vulkan0"
+    );
+}
+
+#[tokio::test]
 async fn a_model_that_crashed_stays_on_the_cpu() {
     let folder = tempfile::tempdir().unwrap();
-    let accelerators = accelerators(folder.path(), &format!("[{GOOD}]"), Backend::Auto);
-    let placement = accelerators.place("m", &settings(-1)).await.unwrap();
+    let accelerators = accelerators(folder.path(), &format!("[{GOOD}]"));
+    let placement = accelerators
+        .place(&Backend::Auto, layers(-1))
+        .await
+        .unwrap();
     let exit = |cause, status| Exit {
         cause,
         status: Some(std::process::ExitStatus::from_raw(status)),
@@ -148,12 +179,18 @@ async fn a_model_that_crashed_stays_on_the_cpu() {
     accelerators.0.tasks.close();
     accelerators.0.tasks.wait().await;
     assert_eq!(
-        accelerators.place("m", &settings(-1)).await.unwrap(),
+        accelerators
+            .place(&Backend::Auto, layers(-1))
+            .await
+            .unwrap(),
         Placement::cpu("signal 11 ended its runner with vulkan")
     );
     for key in ["orderly", "killed"] {
         assert_eq!(
-            accelerators.place(key, &settings(-1)).await.unwrap(),
+            accelerators
+                .place(&Backend::Auto, Wish { key, ..layers(-1) })
+                .await
+                .unwrap(),
             placement
         );
     }

@@ -194,7 +194,7 @@ pub const KEYS: &[Key] = &[
         "backend",
         "SLM_BACKEND",
         "auto",
-        Restart,
+        NextLoad,
         "Backend of runners: auto the best usable one, cpu, or one name such as vulkan.",
     ),
     key(

@@ -55,6 +55,7 @@ impl ConfiguredLoader {
             program: program(config.runner.clone(), config.sandbox, config.kernels),
             cpu: Some(self.cpu.clone()),
             accelerators: self.accelerators.clone(),
+            backend: config.backend.clone(),
             options: supervisor::Options {
                 load_silence: config.load_timeout,
                 silence: config.stall_timeout,

@@ -11,9 +11,9 @@ use supervisor::{Files, Program, Runner};
 use tokio_util::task::TaskTracker;
 
 use super::{LoadRequest, Spares, StateSaver, States};
-use crate::accelerators::{Accelerators, Placement};
+use crate::accelerators::{Accelerators, Placement, Wish};
 use crate::blocking;
-use crate::config::{self, Sandbox};
+use crate::config::{self, Backend, Sandbox};
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
 use crate::fs;
@@ -66,6 +66,8 @@ pub struct StoreLoader {
     pub cpu: Option<CpuModules>,
     /// Chooses the backend of runners.
     pub accelerators: Accelerators,
+    /// The backend that the configuration wants.
+    pub backend: Backend,
     /// Timeouts of runners.
     pub options: supervisor::Options,
     /// Most parallel sequences of one model.
@@ -129,7 +131,7 @@ impl StoreLoader {
         requirements::log_unused(&ready.model);
         let placement = self
             .accelerators
-            .place(&request.digest, &request.settings)
+            .place(&self.backend, Wish::of(&request))
             .await?;
         match self.start(&request, ready, &placement).await {
             Err(error) if placement.falls_back => {
