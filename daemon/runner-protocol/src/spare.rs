@@ -61,7 +61,14 @@ impl Reserved {
     /// # Errors
     /// The system's error, and [`io::ErrorKind::AddrInUse`] when one of them is open already.
     pub fn new(first: i32) -> io::Result<Self> {
-        let (end, _other) = std::os::unix::net::UnixStream::pair()?;
+        let (end, other) = std::os::unix::net::UnixStream::pair()?;
+        // The pair itself may have taken descriptors of the range.
+        let above = first.saturating_add(i32::try_from(MAX_SPARE_FILES).unwrap_or(i32::MAX));
+        let end = {
+            let moved = rustix::io::fcntl_dupfd_cloexec(&end, above)?;
+            drop((end, other));
+            moved
+        };
         let mut reserved = Self {
             first,
             held: Vec::with_capacity(MAX_SPARE_FILES),

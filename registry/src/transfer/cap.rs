@@ -110,8 +110,9 @@ mod tests {
         let cap = cap(1_000_000);
         tokio::time::advance(Duration::from_secs(3600)).await;
         let now = Instant::now();
-        assert!(cap.take(200_000, now) <= now, "a burst");
-        assert_eq!(cap.take(1_050_000, now) - now, Duration::from_secs(1));
+        let rate = NonZeroU64::new(1_000_000).unwrap();
+        assert!(cap.take(200_000, rate, now) <= now, "a burst");
+        assert_eq!(cap.take(1_050_000, rate, now) - now, Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

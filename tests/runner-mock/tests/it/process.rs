@@ -11,7 +11,9 @@ use runner_protocol::{Call, Event, Hello, Reply, Request, VERSION, frame};
 use rustix::process::{Pid, Signal};
 use supervisor::{Cause, Error, Files, Options, Program};
 
-use crate::support::{ask, chat, finish, first_word, loaded, processes, program, spawn, weights};
+use crate::support::{
+    ask, chat, finish, first_word, load_it, loaded, processes, program, spawn, weights,
+};
 
 /// Whether the process is gone and reaped: a zombie still has its id.
 pub(crate) fn is_reaped(pid: u32) -> bool {
@@ -364,4 +366,28 @@ async fn a_runner_leaves_no_core_file() {
         2,
         "{core}"
     );
+}
+
+#[tokio::test]
+async fn a_spare_process_takes_the_files_of_a_model_and_answers() {
+    let spawner = processes();
+    let mut spare = spawner.prepare(&program("")).await.unwrap();
+    assert_eq!(*spare.program(), program(""));
+    assert!(!spare.has_ended());
+    let mut files = Files::new();
+    assert_eq!(files.push(weights("GGUF")), Files::FIRST);
+    let runner = spawner.use_spare(spare, files, Options::default());
+    let runner = runner.await.unwrap();
+    load_it(&runner).await.unwrap();
+    assert_eq!(ask(&runner, "are you there?").await.0, "are you there?");
+    let exit = runner.stop(Duration::from_secs(60)).await;
+    assert_eq!(exit.status.unwrap().code(), Some(0), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_spare_process_that_cannot_start_is_an_error() {
+    let mut broken = program("");
+    broken.path = "/no/such/runner".into();
+    let error = processes().prepare(&broken).await.unwrap_err();
+    assert!(matches!(error, Error::Spawn { .. }), "{error}");
 }
