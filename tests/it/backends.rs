@@ -37,7 +37,8 @@ fn greedy(home: &Home, prompt: &str) -> (String, Value) {
     (text, ps["models"][0].clone())
 }
 
-const PROMPT: &str = "Why is the sky blue?";
+/// Two backends round differently, so a text in which two tokens are nearly equally likely may differ between them; this one counts.
+const PROMPT: &str = "Count from 1 to 40, with commas.";
 
 /// Whether the system has a Vulkan driver that computes on the CPU.
 fn has_lavapipe() -> bool {
@@ -60,6 +61,10 @@ fn lavapipe() {
     let daemon = home.daemon();
     home.slm(&["pull", "smollm2"]).ok();
     let (expected, model) = greedy(&home, PROMPT);
+    assert!(
+        expected.starts_with("1, 2, 3, 4, 5, 6, 7, 8, 9, 10, "),
+        "{expected}"
+    );
     let device = model["device"].as_str().unwrap_or_default();
     assert!(device.starts_with("CPU"), "{model}");
     drop(daemon);
@@ -67,6 +72,8 @@ fn lavapipe() {
     // Without the variable, llama.cpp leaves out devices that compute on the CPU.
     home.set("GGML_VK_VISIBLE_DEVICES", "0");
     home.set("SLM_BACKEND", "vulkan");
+    // The driver compiles its kernels for the CPU at the first answer.
+    home.set("SLM_STALL_TIMEOUT", "15m");
     let daemon = home.daemon();
     let (text, model) = greedy(&home, PROMPT);
     assert_eq!(text, expected);
@@ -122,6 +129,7 @@ fn openvino() {
     drop(daemon);
 
     home.set("SLM_BACKEND", "openvino");
+    home.set("SLM_STALL_TIMEOUT", "15m");
     let daemon = home.daemon();
     let found = continuations(&home);
     let equal = expected
@@ -131,7 +139,7 @@ fn openvino() {
     let share = equal.count() as f64 / expected.len() as f64;
     assert!(share >= LEAST_AGREEMENT, "{share}: {expected:?} {found:?}");
     let (text, model) = greedy(&home, PROMPT);
-    assert!(text.contains("light"), "{text}");
+    assert!(text.starts_with("1, 2, 3, 4, "), "{text}");
     let reason = model["device_reason"].as_str().unwrap_or_default();
     assert!(
         reason.starts_with("backend: openvino is set, OPENVINO0"),

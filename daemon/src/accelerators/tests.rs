@@ -105,11 +105,9 @@ async fn the_cpu_is_taken_with_the_faults_of_the_backends() {
 async fn a_named_backend_is_used_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let report = format!("[{BAD}, {GOOD}]");
-    let named = |name| accelerators(folder.path(), &report, Backend::Named(name));
-    let placement = named("vulkan")
-        .place(&Backend::Auto, layers(-1))
-        .await
-        .unwrap();
+    let accelerators = accelerators(folder.path(), &report);
+    let vulkan = Backend::Named("vulkan");
+    let placement = accelerators.place(&vulkan, layers(-1)).await.unwrap();
     assert_eq!(placement.reason, "backend: vulkan is set, Vulkan0 (Card)");
     assert!(!placement.falls_back);
     for (name, reason) in [
@@ -122,10 +120,9 @@ async fn a_named_backend_is_used_or_refused() {
             "the backend rocm cannot be used: it is not installed; `installer/install.sh --backend rocm` builds and installs it",
         ),
     ] {
-        let error = named(name)
-            .place(&Backend::Auto, layers(-1))
-            .await
-            .unwrap_err();
+        let setting = Backend::Named(name);
+        let placed = accelerators.place(&setting, layers(-1)).await;
+        let error = placed.unwrap_err();
         assert_eq!(error.to_string(), reason);
     }
 }
