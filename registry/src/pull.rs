@@ -75,8 +75,18 @@ impl Registry {
     ///
     /// When a background thread ends early. Bad files are diagnostics, and disable nothing else.
     pub async fn catalog(&self) -> Result<(Catalog, Vec<Diagnostic>)> {
-        let folder = self.home().join("catalogs");
-        self.on_disk(move |_| Ok(Catalog::load(&folder))).await
+        self.on_disk(|store| Ok(Catalog::load(&store.catalogs(), &store.kept_catalogs())))
+            .await
+    }
+
+    /// What is wrong with the files in `catalogs/`.
+    ///
+    /// # Errors
+    ///
+    /// When a background thread ends early.
+    pub async fn check_catalogs(&self) -> Result<Vec<Diagnostic>> {
+        self.on_disk(|store| Ok(Catalog::check(&store.catalogs(), &store.kept_catalogs())))
+            .await
     }
 
     /// Pulls a model: fetches missing blobs and publishes the manifest. Returns its digest.
@@ -188,7 +198,7 @@ impl Registry {
     ) -> Result<(Plan, Catalog)> {
         let (catalog, diagnostics) = self.catalog().await?;
         for diagnostic in diagnostics {
-            tracing::warn!(%diagnostic, "a catalog file is left out");
+            tracing::warn!(%diagnostic, "a catalog file has a mistake, and its last good version counts, if it has one");
         }
         let plan = resolve::plan(reference, insecure, &catalog, settings)?;
         Ok((plan, catalog))

@@ -2,10 +2,11 @@
 //!
 //! One catalog is compiled in; administrators lay files of the same shape over it, in the folder `catalogs` of a store.
 //! Files are taken in the order of their names, and a later one decides.
-//! A bad file is left out and reported; the others still count.
+//! A bad file is reported as a whole, and its last good version counts; the others still count.
 
 mod entry;
 mod file;
+mod kept;
 mod suggest;
 mod text;
 mod wheel_folder;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+
+use jiff::Timestamp;
 
 use crate::{ModelName, fs};
 
@@ -25,8 +28,6 @@ pub use self::wheel_folder::{PackedFile, WheelFolder};
 
 /// The catalog that is compiled in.
 const BUILTIN: &str = include_str!("../../catalogs/builtin.yaml");
-/// Catalogs have some kilobytes; more than this is a mistake.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
 const MOST_FILES: usize = 256;
 
 /// Everything that short names mean.
@@ -36,7 +37,7 @@ pub struct Catalog {
     entries: BTreeMap<String, (ModelName, Entry)>,
 }
 
-/// Why a catalog file, or the folder of them, was left out.
+/// Why a catalog file, or the folder of them, is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// The file.
@@ -45,6 +46,8 @@ pub struct Diagnostic {
     pub place: Option<(usize, usize)>,
     /// What is wrong, and at which key.
     pub message: String,
+    /// Since when the version of the file exists that counts in its place; `None` if the file had no good version.
+    pub in_force: Option<Timestamp>,
 }
 
 impl fmt::Display for Diagnostic {
@@ -74,30 +77,19 @@ impl Catalog {
 
     /// The compiled-in catalog with the files of a folder laid over it.
     ///
-    /// Only files whose names end in `.yaml` count. A folder that is not there is an empty one.
+    /// Only files whose names end in `.yaml` count. A folder that is not there is an empty one. The folder `kept` has the last good
+    /// version of each file.
     #[must_use]
-    pub fn load(folder: &Path) -> (Self, Vec<Diagnostic>) {
+    pub fn load(folder: &Path, kept: &Path) -> (Self, Vec<Diagnostic>) {
         let mut catalog = Self::builtin();
-        let mut diagnostics = Vec::new();
-        let names = match fs::names(folder) {
-            Ok(names) => names,
-            Err(error) => {
-                diagnostics.push(unplaced(folder, error.to_string()));
-                Vec::new()
-            }
-        };
-        let (names, too_many) = bounded(names);
-        if too_many > 0 {
-            let message = format!("{too_many} files are left out, only {MOST_FILES} are read");
-            diagnostics.push(unplaced(folder, message));
-        }
-        for name in names {
-            match read(&folder.join(name)) {
-                Ok(entries) => catalog.lay_over(entries),
-                Err(diagnostic) => diagnostics.push(diagnostic),
-            }
-        }
+        let diagnostics = each(folder, kept, |entries| catalog.lay_over(entries));
         (catalog, diagnostics)
+    }
+
+    /// What is wrong with the files of a folder.
+    #[must_use]
+    pub fn check(folder: &Path, kept: &Path) -> Vec<Diagnostic> {
+        each(folder, kept, drop)
     }
 
     /// The entry that a name means.
@@ -135,6 +127,7 @@ fn unplaced(file: &Path, message: String) -> Diagnostic {
         file: file.to_owned(),
         place: None,
         message,
+        in_force: None,
     }
 }
 
@@ -146,23 +139,27 @@ fn bounded(mut names: Vec<String>) -> (Vec<String>, usize) {
     (names, too_many)
 }
 
-fn read(path: &Path) -> Result<Vec<Entry>, Diagnostic> {
-    let refused = |message: String| unplaced(path, message);
-    let file = fs::open(path).map_err(|error| refused(error.to_string()))?;
-    let bytes =
-        fs::read_bounded(&file, path, MOST_BYTES).map_err(|error| refused(error.to_string()))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(refused(format!(
-            "the file has more than {MOST_BYTES} bytes"
-        )));
+/// Passes on the entries of each file of a folder, and returns what is wrong.
+fn each(folder: &Path, kept: &Path, mut take: impl FnMut(Vec<Entry>)) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    let names = match fs::names(folder) {
+        Ok(names) => names,
+        Err(error) => return vec![unplaced(folder, error.to_string())],
+    };
+    let (names, too_many) = bounded(names);
+    if too_many > 0 {
+        let message = format!("{too_many} files are left out, only {MOST_FILES} are read");
+        diagnostics.push(unplaced(folder, message));
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| refused("the file is not valid UTF-8".to_owned()))?;
-    file::parse(&text).map_err(|error| Diagnostic {
-        file: path.to_owned(),
-        place: error.place,
-        message: error.message,
-    })
+    if let Err(error) = kept::forget(kept, &names) {
+        tracing::warn!(%error, "the copy of a catalog cannot be removed");
+    }
+    for name in names {
+        let (entries, wrong) = kept::read(&folder.join(&name), &kept.join(&name));
+        take(entries);
+        diagnostics.extend(wrong);
+    }
+    diagnostics
 }
 
 #[cfg(test)]
@@ -179,7 +176,7 @@ mod tests {
         for (file, text) in files {
             std::fs::write(folder.path().join(file), text).expect("a file");
         }
-        let (catalog, diagnostics) = Catalog::load(folder.path());
+        let (catalog, diagnostics) = Catalog::load(folder.path(), &folder.path().join("kept"));
         let prefix = format!("{}/", folder.path().display());
         let told = diagnostics
             .iter()
@@ -393,7 +390,8 @@ mod tests {
     fn only_yaml_files_count_and_no_folder_is_an_empty_one() {
         let (_, diagnostics) = load(&[("notes.txt", "not: [a catalog"), ("a.yaml.bak", "{")]);
         assert_eq!(diagnostics, Vec::<String>::new());
-        let (catalog, diagnostics) = Catalog::load(Path::new("/nowhere/at/all"));
+        let (catalog, diagnostics) =
+            Catalog::load(Path::new("/nowhere/at/all"), Path::new("/nowhere"));
         assert!(diagnostics.is_empty() && catalog.resolve(&name("smollm2")).is_some());
     }
 
@@ -419,13 +417,37 @@ mod tests {
     }
 
     #[test]
+    fn the_last_good_version_of_a_file_counts_while_it_has_a_mistake() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, kept) = (folder.path().join("a.yaml"), folder.path().join("d/kept"));
+        let load = |text: &str| {
+            std::fs::write(&path, text).expect("a file");
+            let (catalog, diagnostics) = Catalog::load(folder.path(), &kept);
+            let found = catalog.resolve(&name("smollm2")).expect("an entry");
+            (found.description.clone(), diagnostics)
+        };
+        assert_eq!(load(&entry("first")), ("first".to_owned(), vec![]));
+        assert_eq!(load(&entry("second")), ("second".to_owned(), vec![]));
+        let (description, diagnostics) = load("version: 1\nmodels: [\n");
+        assert_eq!(description, "second");
+        assert!(diagnostics[0].place.is_some(), "{diagnostics:?}");
+        assert!(diagnostics[0].in_force.is_some(), "{diagnostics:?}");
+        // A name that the copy of a removed file would give to a new file has no copy.
+        std::fs::remove_file(&path).expect("it was there");
+        assert_eq!(Catalog::check(folder.path(), &kept), []);
+        let (_, diagnostics) = load("version: 2\nmodels: []\n");
+        assert_eq!(diagnostics[0].in_force, None);
+        assert_eq!(Catalog::check(folder.path(), &kept), diagnostics);
+    }
+
+    #[test]
     fn links_and_large_files_are_left_out() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.yaml");
         std::os::unix::fs::symlink("/etc/passwd", &path).expect("a link");
         let large = std::fs::File::create(folder.path().join("b.yaml")).expect("a file");
-        large.set_len(MOST_BYTES + 1).expect("a large file");
-        let (catalog, diagnostics) = Catalog::load(folder.path());
+        large.set_len((4 << 20) + 1).expect("a large file");
+        let (catalog, diagnostics) = Catalog::load(folder.path(), &folder.path().join("kept"));
         assert_eq!(diagnostics.len(), 2, "{diagnostics:?}");
         assert!(
             diagnostics[0].message.contains("a symbolic link"),

@@ -12,6 +12,7 @@
 //!   kv/<64 hex of a model>/<64 hex>              0600, saved states: what runners had computed, see `registry::states`
 //!   kv/draft-<number>                            states being written; worthless after a crash
 //!   derived/v<n>/<64 hex of a blob>.<part>       0444, what its weights or their projector are in llama.cpp's layout, see `translate`
+//!   derived/catalogs/<name>.yaml                 the last good version of each catalog, see `catalog`
 //!   credentials.json                             0600, logins, see `credentials`
 //!   id_ed25519{,.pub}                            0600, the key that registries of Ollama's know the user by
 //!   quarantine/sha256-<64 hex>.<n>               blobs whose bytes were not theirs; nothing here is ever loaded
@@ -151,6 +152,16 @@ impl Store {
 
     fn states(&self) -> PathBuf {
         self.home.join("kv")
+    }
+
+    /// The folder of the user's catalogs.
+    pub(crate) fn catalogs(&self) -> PathBuf {
+        self.home.join("catalogs")
+    }
+
+    /// The folder with the last good version of each of them.
+    pub(crate) fn kept_catalogs(&self) -> PathBuf {
+        self.derived().join("catalogs")
     }
 
     fn derived(&self) -> PathBuf {

@@ -108,9 +108,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_not_taken_is_not_saved_for_long() {
         let cap = cap(1_000_000);
+        let rate = NonZeroU64::new(1_000_000).expect("more than 0");
         tokio::time::advance(Duration::from_secs(3600)).await;
         let now = Instant::now();
-        let rate = NonZeroU64::new(1_000_000).unwrap();
         assert!(cap.take(200_000, rate, now) <= now, "a burst");
         assert_eq!(cap.take(1_050_000, rate, now) - now, Duration::from_secs(1));
     }
