@@ -76,6 +76,7 @@ pub(crate) fn scheduler_options(config: &Config) -> scheduler::Options {
         max_queue: config.max_queue,
         keep_alive: config.keep_alive,
         stop_grace: RUNNER_GRACE,
+        shrink: config.shrink,
     }
 }
 

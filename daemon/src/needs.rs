@@ -1,22 +1,25 @@
 //! The memory that each model is expected to take, for the scheduler.
 //!
 //! The headers of its files are read once and kept; a prediction from them is arithmetic, and is kept for the settings that it was
-//! made for.
+//! made for. What a load took corrects the next prediction for the same settings, also after a restart.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use registry::{Model, ModelKey, ModelMemory, Registry};
-use runner_protocol::LoadSettings;
+use registry::{MeasuredMemory, Model, ModelKey, ModelMemory, Registry};
+use runner_protocol::{KvType, LoadSettings, MemoryPart};
 
 use crate::cpu::CpuModules;
 use crate::memory::{DeviceId, Need, Usage};
-use crate::planner::{self, Files, LoadPlan, Machine, Offload, Packing, PartKind, Prediction};
+use crate::planner::{
+    self, Correction, Files, Fixed, LoadPlan, Machine, Offload, Packing, PartKind, Prediction,
+};
+use crate::scheduler::Smaller;
 
 /// Most models whose headers are kept.
 const MOST: usize = 256;
 
-/// Most predictions of one model that are kept.
+/// Most predictions of one model that are kept, and most corrections.
 const MOST_PREDICTIONS: usize = 16;
 
 /// The settings that the memory of a model depends on.
@@ -30,6 +33,19 @@ pub struct NeedSettings {
     pub kernels: bool,
     /// Most bytes of the host cache.
     pub host_cache: u64,
+    /// The request, the Modelfile or the configuration names the context.
+    pub names_context: bool,
+    /// The configuration names the number of sequences of this model.
+    pub names_sequences: bool,
+}
+
+/// What a model is expected to take.
+#[derive(Debug, Clone, Default)]
+pub struct Demand {
+    /// With the wanted settings.
+    pub need: Need,
+    /// With smaller and smaller settings.
+    pub smaller: Arc<[Smaller]>,
 }
 
 /// The headers and predictions. Cheap to clone.
@@ -46,7 +62,9 @@ struct Inner {
 #[derive(Debug)]
 struct Known {
     memory: Arc<ModelMemory>,
-    predictions: Vec<(NeedSettings, Prediction)>,
+    demands: Vec<(NeedSettings, Demand)>,
+    /// What loads took, by the class of their settings; `None` where the index knows none.
+    corrections: BTreeMap<String, Option<Correction>>,
 }
 
 impl Needs {
@@ -59,96 +77,185 @@ impl Needs {
     }
 
     /// What a model takes with these settings; nothing when its files cannot be read, because its load then fails with the reason.
-    pub async fn of(&self, registry: &Registry, model: &Model, settings: NeedSettings) -> Need {
-        match self.prediction(registry, model, settings).await {
-            Ok(prediction) => need(&prediction),
+    pub async fn of(&self, registry: &Registry, model: &Model, settings: NeedSettings) -> Demand {
+        match self.demand(registry, model, settings).await {
+            Ok(demand) => demand,
             Err(error) => {
                 tracing::debug!(model = %model.name, "no prediction: {}", crate::error::chain(&error));
-                Need::default()
+                Demand::default()
             }
         }
     }
 
-    async fn prediction(
+    /// Compares what a load took with the prediction, and keeps both for the next one.
+    pub async fn learn(
+        &self,
+        registry: &Registry,
+        key: &ModelKey,
+        settings: NeedSettings,
+        reported: &[MemoryPart],
+    ) {
+        let Some(memory) = self.known().get(key).map(|known| known.memory.clone()) else {
+            return;
+        };
+        let plan = plan(settings);
+        let prediction = planner::predict(&files(&memory), &plan, &self.machine(settings.kernels));
+        let Some(correction) = Correction::between(&prediction, reported) else {
+            return;
+        };
+        tracing::debug!(
+            predicted = correction.predicted,
+            measured = correction.measured,
+            "memory of a load"
+        );
+        let class = plan.class();
+        if let Some(known) = self.known().get_mut(key) {
+            // Predictions with the old correction are made anew.
+            known.demands.clear();
+            if known.corrections.len() >= MOST_PREDICTIONS {
+                known.corrections.clear();
+            }
+            known.corrections.insert(class.clone(), Some(correction));
+        }
+        let measured = MeasuredMemory {
+            predicted: correction.predicted,
+            measured: correction.measured,
+        };
+        if let Err(error) = registry.remember_memory(key, &class, measured).await {
+            tracing::warn!(
+                "what a load took cannot be kept: {}",
+                crate::error::chain(&error)
+            );
+        }
+    }
+
+    async fn demand(
         &self,
         registry: &Registry,
         model: &Model,
         settings: NeedSettings,
-    ) -> registry::Result<Prediction> {
+    ) -> registry::Result<Demand> {
         let key = model.key();
-        let memory = match self.look(&key, &settings) {
-            Some(Ok(prediction)) => return Ok(prediction),
-            Some(Err(memory)) => memory,
+        let kept = self.known().get(&key).map(|known| {
+            let mut demands = known.demands.iter();
+            let demand = demands.find(|(of, _)| *of == settings);
+            (
+                demand.map(|(_, demand)| demand.clone()),
+                known.memory.clone(),
+            )
+        });
+        let memory = match kept {
+            Some((Some(demand), _)) => return Ok(demand),
+            Some((None, memory)) => memory,
             None => Arc::new(registry.model_memory(model).await?),
         };
-        let module = self.0.cpu.as_ref().and_then(CpuModules::known);
-        let machine = Machine {
-            packing: match &module {
-                Some(module) => Packing::of_module(module, settings.kernels),
-                None => Packing::default(),
-            },
+        self.remember(&key, &memory);
+        let plan = plan(settings);
+        let correction = self.correction(registry, &key, &plan.class()).await?;
+        let corrected = |prediction: &Prediction| match &correction {
+            Some(correction) => need(&correction.apply(prediction)),
+            None => need(prediction),
+        };
+        let (files, machine) = (files(&memory), self.machine(settings.kernels));
+        let fixed = Fixed {
+            context: settings.names_context,
+            kv_type: settings.load.kv_type != KvType::F16,
+            sequences: settings.names_sequences,
+            layers: true,
+        };
+        let smaller = planner::smaller(&files, &plan, fixed, &machine).into_iter();
+        let smaller = smaller.map(|(plan, prediction, changes)| Smaller {
+            settings: plan.settings,
+            sequences: plan.sequences,
+            need: corrected(&prediction),
+            text: changes.join(", "),
+        });
+        let demand = Demand {
+            need: corrected(&planner::predict(&files, &plan, &machine)),
+            smaller: smaller.collect(),
+        };
+        // Until the CPU module is chosen, a prediction is a guess.
+        if self.module().is_some()
+            && let Some(known) = self.known().get_mut(&key)
+        {
+            if known.demands.len() >= MOST_PREDICTIONS {
+                known.demands.clear();
+            }
+            known.demands.push((settings, demand.clone()));
+        }
+        Ok(demand)
+    }
+
+    fn remember(&self, key: &ModelKey, memory: &Arc<ModelMemory>) {
+        let mut known = self.known();
+        if known.len() >= MOST && !known.contains_key(key) {
+            known.clear();
+        }
+        known.entry(key.clone()).or_insert_with(|| Known {
+            memory: memory.clone(),
+            demands: Vec::new(),
+            corrections: BTreeMap::new(),
+        });
+    }
+
+    /// What a load with such settings took, from memory or from the index.
+    async fn correction(
+        &self,
+        registry: &Registry,
+        key: &ModelKey,
+        class: &str,
+    ) -> registry::Result<Option<Correction>> {
+        let kept = |known: &Known| known.corrections.get(class).copied();
+        if let Some(correction) = self.known().get(key).and_then(kept) {
+            return Ok(correction);
+        }
+        let measured = registry.memory_of(key, class).await?;
+        let correction = measured.map(|memory| Correction {
+            predicted: memory.predicted,
+            measured: memory.measured,
+        });
+        if let Some(known) = self.known().get_mut(key) {
+            known.corrections.insert(class.to_owned(), correction);
+        }
+        Ok(correction)
+    }
+
+    fn module(&self) -> Option<String> {
+        self.0.cpu.as_ref().and_then(CpuModules::known)
+    }
+
+    fn machine(&self, kernels: bool) -> Machine {
+        let packing = self
+            .module()
+            .map(|module| Packing::of_module(&module, kernels));
+        Machine {
+            packing: packing.unwrap_or_default(),
             threads: threads(),
             ..Machine::default()
-        };
-        let prediction = predict(&memory, settings, &machine);
-        // Until the CPU module is chosen, a prediction is a guess.
-        if module.is_some() || self.0.cpu.is_none() {
-            self.keep(key, memory, settings, prediction.clone());
         }
-        Ok(prediction)
     }
 
-    /// The kept prediction, or else the kept headers.
-    fn look(
-        &self,
-        key: &ModelKey,
-        settings: &NeedSettings,
-    ) -> Option<Result<Prediction, Arc<ModelMemory>>> {
-        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(key)?;
-        let mut kept = known.predictions.iter();
-        Some(match kept.find(|(of, _)| of == settings) {
-            Some((_, prediction)) => Ok(prediction.clone()),
-            None => Err(known.memory.clone()),
-        })
-    }
-
-    fn keep(
-        &self,
-        key: ModelKey,
-        memory: Arc<ModelMemory>,
-        settings: NeedSettings,
-        prediction: Prediction,
-    ) {
-        let mut all = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST && !all.contains_key(&key) {
-            all.clear();
-        }
-        let known = all.entry(key).or_insert_with(|| Known {
-            memory,
-            predictions: Vec::new(),
-        });
-        if known.predictions.len() >= MOST_PREDICTIONS {
-            known.predictions.clear();
-        }
-        known.predictions.push((settings, prediction));
+    fn known(&self) -> MutexGuard<'_, BTreeMap<ModelKey, Known>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn predict(memory: &ModelMemory, settings: NeedSettings, machine: &Machine) -> Prediction {
-    let files = Files {
+fn files(memory: &ModelMemory) -> Files<'_> {
+    Files {
         weights: &memory.weights,
         projector: memory.projector.as_ref(),
         draft: memory.draft.as_ref(),
         adapters: &memory.adapters,
-    };
-    let plan = LoadPlan {
+    }
+}
+
+fn plan(settings: NeedSettings) -> LoadPlan {
+    LoadPlan {
         settings: settings.load,
         sequences: settings.sequences,
         host_cache: settings.host_cache,
         offload: Offload::default(),
-    };
-    planner::predict(&files, &plan, machine)
+    }
 }
 
 /// The bytes of each device, and which of them are mapped.

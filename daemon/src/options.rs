@@ -59,6 +59,8 @@ pub struct ResolvedOptions {
     /// The same with the defaults, for a model that is not loaded yet. Its context limits prompt and answer together, also if
     /// the model is loaded with a larger one.
     pub load: LoadSettings,
+    /// Whether the request or its model names the context.
+    pub names_context: bool,
 }
 
 /// Reads the options of a request. Unknown names are logged and ignored, because clients send options of other servers; a wrong
@@ -188,6 +190,7 @@ pub fn resolve(
         },
         deterministic: defaults.deterministic,
         required,
+        names_context: set.num_ctx().is_some(),
         load: required.over(LoadSettings {
             context: set
                 .num_ctx()

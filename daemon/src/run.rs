@@ -354,6 +354,7 @@ fn start_scheduler(
         spares: Spares::new(spawner.clone(), config.spare_runners, workers.clone()),
         cpu,
         accelerators,
+        needs: needs.clone(),
         tasks: workers.clone(),
     };
     let options = apply::scheduler_options(&config);

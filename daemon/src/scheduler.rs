@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use registry::{Details, ModelKey, ModelName};
-use runner_protocol::{Kernels, LoadSettings, Sandbox};
+use runner_protocol::{Kernels, LoadSettings, MemoryPart, Sandbox};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,8 @@ pub struct Options {
     pub keep_alive: KeepAlive,
     /// How long a runner may take to exit before it gets SIGTERM.
     pub stop_grace: Duration,
+    /// Whether idle models are loaded anew with smaller settings before they are unloaded for another one.
+    pub shrink: bool,
 }
 
 /// A request for a loaded model.
@@ -103,11 +105,35 @@ pub struct LoadRequest {
     pub keep_alive: Option<KeepAlive>,
     /// The memory that it is expected to take with these settings.
     pub need: Need,
+    /// Smaller settings, for a machine that has no room for these; each takes less than the one before.
+    pub smaller: Arc<[Smaller]>,
     /// The settings per model that the configuration has for it. Its parameters are in `settings` already.
     pub configured: ModelSettings,
 }
 
+/// Settings of a load that take less memory than the wanted ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Smaller {
+    /// Context, KV type and the other settings.
+    pub settings: LoadSettings,
+    /// Most parallel sequences.
+    pub sequences: u32,
+    /// The memory that they are expected to take.
+    pub need: Need,
+    /// What they give up, for people.
+    pub text: String,
+}
+
 impl LoadRequest {
+    /// The request with smaller settings.
+    fn reduced(&self, smaller: &Smaller) -> Self {
+        let mut request = self.clone();
+        request.settings = smaller.settings;
+        request.need = smaller.need.clone();
+        request.configured.parallel = Some(smaller.sequences);
+        request
+    }
+
     /// Models of a lower priority are unloaded before it, and wait behind it.
     fn priority(&self) -> i32 {
         self.configured.priority.unwrap_or(0)
@@ -152,8 +178,8 @@ pub struct ModelSummary {
     pub pinned: bool,
     /// The memory that it takes, as the scheduler counts it.
     pub need: Need,
-    /// Its priority.
-    pub priority: i32,
+    /// The sizes of its buffers, as its runner reports them.
+    pub memory: Vec<MemoryPart>,
     /// Context that it was loaded with.
     pub context: u32,
     /// Process id of its runner.

@@ -1,14 +1,14 @@
 //! Converts values of the store and the scheduler to types of the API.
 
 use api::{
-    Damage, GcReport, LoadedModel, Message, ModelDetails, ModelSummary, ShowResponse, TensorInfo,
-    Unload, VerifyReport,
+    Damage, GcReport, LoadedModel, LoadedPart, Message, ModelDetails, ModelSummary, ShowResponse,
+    TensorInfo, Unload, VerifyReport,
 };
 use jiff::{SignedDuration, Timestamp};
 use modelfile::Parameters;
 use modelfile::parameter::Value;
 use registry::{Details, ModelEntry, Shown};
-use runner_protocol::Kernels;
+use runner_protocol::{Kernels, MemoryKind, MemoryPart};
 use tokio::time::Instant;
 
 use crate::scheduler::{self, Unloading};
@@ -132,6 +132,28 @@ pub(crate) fn loaded(summary: scheduler::ModelSummary, removed: bool) -> LoadedM
         device: summary.device,
         device_reason: summary.device_reason,
         keep_alive: Some(summary.keep_alive.to_wire()),
+        memory: summary.memory.into_iter().map(part).collect(),
+        counted: summary
+            .need
+            .usage
+            .iter()
+            .map(|(device, bytes)| (device.to_string(), bytes))
+            .collect(),
+    }
+}
+
+fn part(part: MemoryPart) -> LoadedPart {
+    let kind = match part.kind {
+        MemoryKind::MappedWeights => "mapped_weights",
+        MemoryKind::Weights => "weights",
+        MemoryKind::KvCache => "kv_cache",
+        MemoryKind::Compute => "compute",
+        MemoryKind::Draft => "draft",
+    };
+    LoadedPart {
+        device: part.device,
+        kind: kind.to_owned(),
+        bytes: part.bytes,
     }
 }
 

@@ -123,6 +123,8 @@ fn until(model: &LoadedModel, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use api::ModelDetails;
 
     use super::*;
@@ -156,6 +158,8 @@ mod tests {
             kernels: String::new(),
             kernels_reason: String::new(),
             keep_alive: None,
+            memory: Vec::new(),
+            counted: BTreeMap::new(),
         };
         let models = [
             model("smollm2:latest", 0, "CPU (zen4)", "ready", 0),

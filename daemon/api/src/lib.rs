@@ -48,9 +48,9 @@ pub use job::{Job, JobKind, JobState, JobsResponse, Priority};
 pub use load::{LoadRequest, LoadResponse, UnloadRequest, UnloadResponse, UnpinResponse};
 pub use model::{
     AdoptRequest, CopyRequest, CreateRequest, DeleteRequest, Explanation, ExplanationFile,
-    FoundModel, License, LoadedModel, ModelDetails, ModelSummary, PsResponse, PullRequest,
-    SearchRequest, SearchResponse, ShowRequest, ShowResponse, TagsResponse, TensorInfo,
-    VerifyRequest, VersionResponse,
+    FoundModel, License, LoadedModel, LoadedPart, ModelDetails, ModelSummary, PsResponse,
+    PullRequest, SearchRequest, SearchResponse, ShowRequest, ShowResponse, TagsResponse,
+    TensorInfo, VerifyRequest, VersionResponse,
 };
 pub use progress::{AdoptMethod, Adopted, Damage, GcReport, Progress, VerifyReport};
 pub use push::{

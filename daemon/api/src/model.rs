@@ -489,6 +489,23 @@ pub struct LoadedModel {
     /// Keep-alive after its last request (ours).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<KeepAlive>,
+    /// Where its bytes are, as its runner reports the sizes of its buffers (ours).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<LoadedPart>,
+    /// Bytes that the scheduler counts for it on each device: the prediction, or what was measured if that is more (ours).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counted: BTreeMap<String, u64>,
+}
+
+/// One part of the memory of a loaded model on one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoadedPart {
+    /// `CPU`, or the name of the device, such as `CUDA0`.
+    pub device: String,
+    /// `mapped_weights` (page cache of the file), `weights` (copies), `kv_cache`, `compute` or `draft`.
+    pub kind: String,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// The field that is set. Clients of the former field send both, one of them empty.

@@ -243,28 +243,49 @@ fn placed(
     reasons
 }
 
-/// What was given up.
+/// The plans that take less and less, with what each gives up of the wish, for a caller that knows what can be freed.
+pub fn smaller(
+    files: &Files<'_>,
+    wish: &LoadPlan,
+    fixed: Fixed,
+    machine: &Machine,
+) -> Vec<(LoadPlan, Prediction, Vec<String>)> {
+    let model = joined(files.weights);
+    let plans = concessions(&model, wish, fixed).into_iter().skip(1);
+    plans
+        .map(|plan| {
+            let prediction = predict(files, &plan, machine);
+            let changes = changes(wish, &plan);
+            (plan, prediction, changes)
+        })
+        .collect()
+}
+
+/// What was given up, and why.
 fn conceded(wish: &LoadPlan, plan: &LoadPlan, machine: &Machine) -> Vec<String> {
     let free = size(machine.host.free);
-    let because = format!("because {free} of main memory are free");
+    let changes = changes(wish, plan).into_iter();
+    changes
+        .map(|change| format!("{change}, because {free} of main memory are free"))
+        .collect()
+}
+
+/// What was given up.
+fn changes(wish: &LoadPlan, plan: &LoadPlan) -> Vec<String> {
     let mut reasons = Vec::new();
     if plan.sequences < wish.sequences {
         reasons.push(format!(
-            "{} slots instead of {}, {because}",
+            "{} slots instead of {}",
             plan.sequences, wish.sequences
         ));
     }
     if plan.settings.kv_type != wish.settings.kv_type {
         let (now, before) = (plan.settings.kv_type.name(), wish.settings.kv_type.name());
-        reasons.push(format!(
-            "a KV cache of type {now} instead of {before}, {because}"
-        ));
+        reasons.push(format!("a KV cache of type {now} instead of {before}"));
     }
     if plan.settings.context < wish.settings.context {
         let (now, before) = (plan.settings.context, wish.settings.context);
-        reasons.push(format!(
-            "a context of {now} tokens instead of {before}, {because}"
-        ));
+        reasons.push(format!("a context of {now} tokens instead of {before}"));
     }
     reasons
 }

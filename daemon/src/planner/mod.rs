@@ -26,7 +26,7 @@ use runner_protocol::LoadSettings;
 
 pub use self::correction::Correction;
 pub use self::device::DeviceId;
-pub use self::fit::{Fixed, Impossible, Placement, fit};
+pub use self::fit::{Fixed, Impossible, Placement, fit, smaller};
 pub use self::machine::{Accelerator, Capacity, Machine};
 pub use self::offload::{LayerShare, Offload};
 pub use self::packing::{Packing, Repack};

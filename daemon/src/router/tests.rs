@@ -128,6 +128,7 @@ async fn service_of(
         sequences: 4,
         speculation: Speculation::Auto,
         sandbox: Sandbox::Auto,
+        needs: Needs::default(),
         tasks: tasks.clone(),
     };
     let options = Options {
@@ -136,6 +137,7 @@ async fn service_of(
         max_queue: 8,
         keep_alive: KeepAlive::For(Duration::from_secs(300)),
         stop_grace: Duration::from_secs(1),
+        shrink: false,
     };
     let sources = Sources::from(Settings {
         pip: Pip {

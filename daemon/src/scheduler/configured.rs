@@ -9,6 +9,7 @@ use crate::accelerators::Accelerators;
 use crate::config::LiveConfig;
 use crate::cpu::CpuModules;
 use crate::error::Error;
+use crate::needs::Needs;
 
 /// A [`StoreLoader`] that follows the configuration.
 pub struct ConfiguredLoader {
@@ -22,6 +23,8 @@ pub struct ConfiguredLoader {
     pub cpu: CpuModules,
     /// Chooses the backend of runners.
     pub accelerators: Accelerators,
+    /// Learns from what loads take.
+    pub needs: Needs,
     /// Tasks in the background.
     pub tasks: TaskTracker,
 }
@@ -51,6 +54,7 @@ impl ConfiguredLoader {
         StoreLoader {
             registry: self.registry.clone(),
             spares: self.spares.clone(),
+            needs: self.needs.clone(),
             tasks: self.tasks.clone(),
             program: program(config.runner.clone(), config.sandbox, config.kernels),
             cpu: Some(self.cpu.clone()),

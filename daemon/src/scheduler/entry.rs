@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// Its memory is needed: it finishes its requests and takes no new ones.
     pub(super) draining: bool,
+    /// It is loaded anew with smaller settings, and not for a request.
+    pub(super) is_shrunk: bool,
     /// A first try lacked memory.
     pub(super) is_second_try: bool,
     /// Callers that wait for it to be gone.
@@ -90,7 +92,9 @@ impl Entry {
     /// Whether it loads and all its waiters were dropped.
     pub(super) fn is_abandoned(&self) -> bool {
         match &self.state {
-            State::Loading { waiters, .. } => waiters.iter().all(Waiter::is_gone),
+            State::Loading { waiters, .. } => {
+                !self.is_shrunk && waiters.iter().all(Waiter::is_gone)
+            }
             State::Ready(_) | State::Stopping => false,
         }
     }
@@ -134,7 +138,7 @@ pub(super) fn summary(entry: &Entry, pinned: bool) -> ModelSummary {
         pinned,
         context: ready.map_or(entry.request.settings.context, |ready| ready.loaded.context),
         need: entry.need.clone(),
-        priority: entry.request.priority(),
+        memory: ready.map_or_else(Vec::new, |ready| ready.loaded.memory.clone()),
         pid: ready.and_then(|ready| ready.runner.pid()),
         resident_bytes: ready.map_or(0, |ready| {
             ready

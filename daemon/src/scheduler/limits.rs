@@ -134,6 +134,13 @@ impl Limits {
         }
     }
 
+    /// Bytes of the host.
+    pub(super) fn host(&self) -> u64 {
+        let is_host = |resource: &Resource| *resource == Resource::Device(DeviceId::host());
+        let host = self.resources.iter().position(is_host);
+        host.map_or(u64::MAX, |host| self.amounts[host])
+    }
+
     /// What a model takes of each resource.
     pub(super) fn take(&self, need: &Need) -> Vec<u64> {
         let of = |resource: &Resource| match resource {

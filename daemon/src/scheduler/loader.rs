@@ -17,6 +17,7 @@ use crate::config::{self, Backend, Sandbox};
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
 use crate::fs;
+use crate::needs::{NeedSettings, Needs};
 use crate::requirements;
 
 /// A runner with its model loaded.
@@ -78,6 +79,8 @@ pub struct StoreLoader {
     pub sandbox: Sandbox,
     /// Saved KV states.
     pub states: States,
+    /// Learns from what loads take.
+    pub needs: Needs,
     /// Tasks in the background.
     pub tasks: TaskTracker,
 }
@@ -186,6 +189,7 @@ impl StoreLoader {
         }
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
         self.spares.refill(&program);
+        self.learn(request, &loaded).await;
         Ok(LoadedRunner {
             runner,
             loaded,
@@ -195,6 +199,25 @@ impl StoreLoader {
                 _ => placement.reason.clone(),
             },
         })
+    }
+
+    /// Corrects the next prediction by what this load took. Only a model on the CPU is predicted yet.
+    async fn learn(&self, request: &LoadRequest, loaded: &Loaded) {
+        if loaded.device_bytes > 0 {
+            return;
+        }
+        let settings = NeedSettings {
+            load: request.settings,
+            sequences: request.configured.parallel.unwrap_or(self.sequences),
+            kernels: !self.program.args.iter().any(|it| *it == Kernels::OFF),
+            host_cache: 0,
+            names_context: false,
+            names_sequences: false,
+        };
+        let needs = self
+            .needs
+            .learn(&self.registry, &request.key, settings, &loaded.memory);
+        needs.await;
     }
 
     /// Refuses a runner with this sandbox, if a better one is required.

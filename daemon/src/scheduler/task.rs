@@ -104,6 +104,8 @@ pub(super) struct Task {
     next: u64,
     /// Requests that wait for room or for a reload, in order of arrival.
     pending: Vec<Waiter>,
+    /// Models that were stopped to be loaded anew with smaller settings, and how long each stays.
+    shrunk: Vec<(LoadRequest, KeepAlive)>,
     /// Models whose load is tried a second time, with the entries whose memory they wait for.
     second_tries: BTreeMap<ModelKey, Vec<u64>>,
     breaker: Breaker,
@@ -138,6 +140,7 @@ impl Task {
             table: BTreeMap::new(),
             next: 1,
             pending: Vec::new(),
+            shrunk: Vec::new(),
             second_tries: BTreeMap::new(),
             breaker: Breaker::default(),
             popularity: Popularity::default(),

@@ -110,6 +110,7 @@ fn bench_of(
         max_queue,
         keep_alive: KeepAlive::For(STAY),
         stop_grace: Duration::from_secs(1),
+        shrink: false,
     };
     let events = Events::new(CancellationToken::new());
     Bench {
@@ -153,6 +154,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
         details: Details::default(),
         keep_alive: None,
         need: Need::default(),
+        smaller: Arc::from([]),
         configured: ModelSettings::default(),
     }
 }
@@ -1001,6 +1003,7 @@ fn broken(at_once: bool) -> Scheduler {
         max_queue: 1,
         keep_alive: KeepAlive::Always,
         stop_grace: Duration::from_secs(1),
+        shrink: false,
     };
     let events = Events::new(CancellationToken::new());
     Scheduler::start(

@@ -68,8 +68,10 @@ impl ResolvedModel {
             sequences: self.configured.parallel.unwrap_or(config.parallel),
             kernels: config.kernels != Kernels::Off,
             host_cache: config.state_memory.unwrap_or(0),
+            names_context: options.names_context || self.configured.context_length.is_some(),
+            names_sequences: self.configured.parallel.is_some(),
         };
-        let need = app.needs.of(&app.registry, model, settings).await;
+        let demand = app.needs.of(&app.registry, model, settings).await;
         app.scheduler
             .acquire(LoadRequest {
                 name: model.name.clone(),
@@ -79,7 +81,8 @@ impl ResolvedModel {
                 digest: model.digest.hex(),
                 details: model.details.clone(),
                 keep_alive: self.keep_alive,
-                need,
+                need: demand.need,
+                smaller: demand.smaller,
                 configured: self.configured.clone(),
             })
             .await

@@ -33,6 +33,8 @@ struct Decision {
     take: Vec<u64>,
     /// Its mapped weights do not all stay in memory.
     is_tight: bool,
+    /// What was given up so that it fits; empty for nothing.
+    given_up: String,
 }
 
 impl Task {
@@ -101,6 +103,7 @@ impl Task {
                 None => self.start_or_make_room(&key, &mut kept),
             }
         }
+        self.load_shrunk(&kept);
     }
 
     /// The models with waiting requests, in the order in which they are served.
@@ -144,8 +147,13 @@ impl Task {
                 return;
             }
             let mut anew = self.pending[first].request.clone();
-            anew.keep(entry.request.settings, &entry.need);
-            let decision = self.decide(&anew, Some(id), &[]);
+            let decision = self.decide_smaller(&mut anew, Some(id), &[]);
+            if !decision.given_up.is_empty() && entry.serves(&anew) {
+                // Nothing larger fits.
+                let waiter = self.pending.remove(first);
+                self.grant(id, waiter);
+                continue;
+            }
             if let Some(error) = self.impossible(&anew, &decision) {
                 // The loaded model stays for the requests that it can serve.
                 let waiter = self.pending.remove(first);
@@ -223,17 +231,20 @@ impl Task {
 
     /// Starts the load of a model, or makes room for it. `kept` is what models before it in the queue will take.
     fn start_or_make_room(&mut self, key: &ModelKey, kept: &mut Vec<Need>) {
-        let Some(request) = self.load_request(key) else {
+        let Some(mut request) = self.load_request(key) else {
             return;
         };
-        let decision = self.decide(&request, None, kept);
+        let decision = self.decide_smaller(&mut request, None, kept);
         if let Some(error) = self.impossible(&request, &decision) {
             self.refuse_all(key, &error);
             return;
         }
         match decision.verdict.clone() {
-            Verdict::Start => self.start(key, &decision),
+            Verdict::Start => {
+                self.start(request, &decision);
+            }
             Verdict::Wait => kept.push(request.need),
+            Verdict::Stop(ids) if self.shrink(&ids, &request, &decision) => kept.push(request.need),
             Verdict::Stop(ids) => {
                 for id in ids {
                     let why = self.eviction_text(id, &request, &decision);
@@ -272,6 +283,29 @@ impl Task {
         Some(request)
     }
 
+    /// Decides about a model, and lowers its settings where it does not fit otherwise, whatever stops.
+    fn decide_smaller(
+        &self,
+        request: &mut LoadRequest,
+        instead: Option<u64>,
+        kept: &[Need],
+    ) -> Decision {
+        let decision = self.decide(request, instead, kept);
+        if !matches!(decision.verdict, Verdict::Never(_)) && !decision.is_tight {
+            return decision;
+        }
+        for smaller in request.smaller.iter() {
+            let reduced = request.reduced(smaller);
+            let mut of_reduced = self.decide(&reduced, instead, kept);
+            if !matches!(of_reduced.verdict, Verdict::Never(_)) && !of_reduced.is_tight {
+                of_reduced.given_up.clone_from(&smaller.text);
+                *request = reduced;
+                return of_reduced;
+            }
+        }
+        decision
+    }
+
     /// Decides about a model in place of the entry `instead`, beside what is `kept` for others.
     fn decide(&self, request: &LoadRequest, instead: Option<u64>, kept: &[Need]) -> Decision {
         let others = || self.table.iter().filter(|(id, _)| Some(**id) != instead);
@@ -302,6 +336,7 @@ impl Task {
                 limits,
                 take,
                 is_tight: true,
+                given_up: String::new(),
             };
         }
         Decision {
@@ -309,6 +344,7 @@ impl Task {
             limits,
             take,
             is_tight: false,
+            given_up: String::new(),
         }
     }
 
@@ -457,11 +493,83 @@ impl Task {
         }
     }
 
-    /// Starts the load that was decided about.
-    fn start(&mut self, key: &ModelKey, decision: &Decision) {
-        let Some(request) = self.load_request(key) else {
-            return;
+    /// Stops idle models to load them anew with smaller settings, where that makes room for another one. False where it does not.
+    fn shrink(&mut self, ids: &[u64], new: &LoadRequest, decision: &Decision) -> bool {
+        if !self.options.shrink {
+            return false;
+        }
+        let mut reduced = Vec::new();
+        for id in ids {
+            let entry = self.table.get(id);
+            let Some(smaller) = entry.and_then(|entry| entry.request.smaller.last().cloned())
+            else {
+                return false;
+            };
+            reduced.push((*id, smaller));
+        }
+        let Decision { limits, take, .. } = decision;
+        let need_of = |id: &u64, entry: &Entry| {
+            let smaller = reduced.iter().find(|(reduced, _)| reduced == id);
+            limits.take(smaller.map_or(&entry.need, |(_, smaller)| &smaller.need))
         };
+        let mut wanted = take.clone();
+        for (id, entry) in &self.table {
+            let taken = need_of(id, entry);
+            wanted
+                .iter_mut()
+                .zip(taken)
+                .for_each(|(sum, bytes)| *sum = sum.saturating_add(bytes));
+        }
+        if wanted
+            .iter()
+            .zip(&limits.amounts)
+            .any(|(wanted, limit)| wanted > limit)
+        {
+            return false;
+        }
+        for (id, smaller) in reduced {
+            let Some(entry) = self.table.get(&id) else {
+                continue;
+            };
+            self.shrunk
+                .push((entry.request.reduced(&smaller), entry.keep_alive));
+            let why = format!(
+                "'{}' needs its memory; it is loaded anew with {}",
+                new.name, smaller.text
+            );
+            self.stop(id, why);
+        }
+        true
+    }
+
+    /// Loads the models anew that were stopped to be shrunk, after the requests that wait, and only where there is room.
+    fn load_shrunk(&mut self, kept: &[Need]) {
+        for (request, keep_alive) in std::mem::take(&mut self.shrunk) {
+            let mut entries = self.table.values();
+            match entries
+                .find(|entry| entry.request.key == request.key)
+                .map(|entry| &entry.state)
+            {
+                Some(State::Stopping) => self.shrunk.push((request, keep_alive)),
+                // A request has loaded it already.
+                Some(_) => {}
+                None => {
+                    let decision = self.decide(&request, None, kept);
+                    if decision.verdict == Verdict::Start && self.closing.is_none() {
+                        let id = self.start(request, &decision);
+                        if let Some(entry) = self.table.get_mut(&id) {
+                            entry.is_shrunk = true;
+                            entry.keep_alive = keep_alive;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts the load that was decided about, for the requests that it serves, and returns its entry.
+    fn start(&mut self, request: LoadRequest, decision: &Decision) -> u64 {
+        let key = &request.key;
         let waiters: Vec<Waiter> = self
             .pending
             .extract_if(.., |waiter| {
@@ -469,6 +577,7 @@ impl Task {
                 other.key == *key && other.required.is_met_by(request.settings)
             })
             .collect();
+        let is_second_try = self.second_tries.remove(key).is_some();
         let id = self.next;
         self.next += 1;
         let cancel = CancellationToken::new();
@@ -488,7 +597,8 @@ impl Task {
                 since: Instant::now(),
             },
             draining: false,
-            is_second_try: self.second_tries.remove(key).is_some(),
+            is_shrunk: false,
+            is_second_try,
             gone: Vec::new(),
         };
         tracing::info!(model = %entry.request.name, context, "loading");
@@ -511,6 +621,7 @@ impl Task {
                 }
             }
         });
+        id
     }
 
     /// What is loaded, and the room for it.
@@ -532,9 +643,18 @@ impl Task {
         } else {
             ""
         };
-        format!(
-            "loads with a context of {context} tokens{needs}, beside {beside} other models{tight}"
-        )
+        {
+            let given_up = match decision.given_up.as_str() {
+                "" => String::new(),
+                text => format!(
+                    "; with {text}, because {} are all that models may take",
+                    Bytes(decision.limits.host())
+                ),
+            };
+            format!(
+                "loads with a context of {context} tokens{needs}, beside {beside} other models{tight}{given_up}"
+            )
+        }
     }
 
     /// Stops the runner of a ready model. The task that watches it reports its end.
