@@ -50,7 +50,7 @@ const OPENCL_LOADER: Need = Need::File(
     "Debian's package ocl-icd-opencl-dev",
 );
 
-/// All backends, those that most machines can use first.
+/// All backends, from the most widely usable one on.
 pub(crate) const KINDS: &[Kind] = &[
     Kind {
         name: "vulkan",
