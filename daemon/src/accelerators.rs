@@ -49,6 +49,31 @@ struct Device {
     name: String,
     #[serde(default)]
     description: String,
+    #[serde(default)]
+    memory_total: u64,
+    #[serde(default)]
+    memory_free: u64,
+}
+
+/// The memory of a device, as the probe found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// Its name, such as `CUDA0`.
+    pub name: String,
+    /// Bytes that it has.
+    pub total: u64,
+    /// Bytes that were free when it was probed, before any model was loaded.
+    pub free: u64,
+}
+
+impl From<&Device> for DeviceMemory {
+    fn from(device: &Device) -> Self {
+        Self {
+            name: device.name.clone(),
+            total: device.memory_total,
+            free: device.memory_free.min(device.memory_total),
+        }
+    }
 }
 
 /// What a load says of its place.
@@ -58,6 +83,8 @@ pub struct Wish<'request> {
     pub key: &'request str,
     /// Layers on an accelerator; −1 for as many as fit, 0 for none.
     pub gpu_layers: i32,
+    /// Whether a request, a Modelfile or the configuration states the number of layers, which asks for an accelerator.
+    pub states_layers: bool,
     /// The device that the configuration has for the model.
     pub device: Option<&'request str>,
 }
@@ -68,6 +95,7 @@ impl<'request> Wish<'request> {
         Self {
             key: &request.digest,
             gpu_layers: request.settings.gpu_layers,
+            states_layers: request.states_layers,
             device: request.configured.device.as_deref(),
         }
     }
@@ -236,10 +264,29 @@ impl Accelerators {
         let (backend, devices) = (&module.backend, names(&module.devices));
         let reason = format!("best usable backend is {backend}, {devices}");
         Placement {
-            // A number of layers that a request, a Modelfile or the configuration states asks for an accelerator.
-            falls_back: wish.gpu_layers < 0,
+            falls_back: !wish.states_layers,
             ..Placement::insisted(backend, reason)
         }
+    }
+
+    /// The devices that a placement gives layers to, as far as they are probed.
+    pub fn devices(&self, placement: &Placement) -> Vec<DeviceMemory> {
+        let modules = self.0.modules.get().into_iter().flatten();
+        let of_backend =
+            modules.filter(|module| Some(&module.backend) == placement.backend.as_ref());
+        let is_meant = |device: &&Device| {
+            let named = placement.device.as_ref();
+            named.is_none_or(|name| device.name == *name)
+        };
+        let devices = of_backend.flat_map(|module| &module.devices);
+        devices.filter(is_meant).map(DeviceMemory::from).collect()
+    }
+
+    /// All devices that were probed.
+    pub fn probed(&self) -> Vec<DeviceMemory> {
+        let modules = self.0.modules.get().into_iter().flatten();
+        let devices = modules.flat_map(|module| &module.devices);
+        devices.map(DeviceMemory::from).collect()
     }
 
     /// The program of a runner for this placement.

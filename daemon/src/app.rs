@@ -3,6 +3,7 @@
 use api::JobKind;
 use registry::{ModelName, Registry};
 
+use crate::accelerators::Accelerators;
 use crate::config::LiveConfig;
 use crate::error::Error;
 use crate::events::Events;
@@ -23,6 +24,8 @@ pub struct App {
     pub scheduler: Scheduler,
     /// The memory that models are expected to take.
     pub needs: Needs,
+    /// The choice of backends.
+    pub accelerators: Accelerators,
     /// Loads, evictions and jobs as they happen, and the last ones.
     pub events: Events,
     /// Long operations that clients share.

@@ -3,8 +3,6 @@
 //! A part that reads [`LiveConfig`] when it needs a setting is not named here: requests read their defaults, loads and transfers
 //! their options.
 
-use std::collections::BTreeMap;
-
 use registry::Registry;
 use tokio::sync::watch;
 
@@ -71,7 +69,7 @@ pub(crate) fn scheduler_options(config: &Config) -> scheduler::Options {
         budget: MemoryBudget {
             host: config.memory_budget,
             reserve: config.memory_reserve,
-            devices: BTreeMap::new(),
+            devices: config.device_budget.clone(),
         },
         max_queue: config.max_queue,
         keep_alive: config.keep_alive,

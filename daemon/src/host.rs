@@ -1,7 +1,8 @@
-//! The memory of the host, as the scheduler asks for it.
+//! The memory of the host and of accelerators, as the scheduler asks for it.
 
 use devices::{Cgroups, Memory, Pressure, Root};
 
+use crate::accelerators::{Accelerators, DeviceMemory};
 use crate::scheduler::{HostMemory, Machine};
 
 /// Reads the memory of this machine and the limits of the daemon's control group.
@@ -9,13 +10,18 @@ use crate::scheduler::{HostMemory, Machine};
 pub(crate) struct Host {
     root: Root,
     cgroups: Cgroups,
+    accelerators: Accelerators,
 }
 
 impl Host {
     /// Reads below this root.
-    pub(crate) fn new(root: Root) -> Self {
+    pub(crate) fn new(root: Root, accelerators: Accelerators) -> Self {
         let cgroups = Cgroups::find(&root);
-        Self { root, cgroups }
+        Self {
+            root,
+            cgroups,
+            accelerators,
+        }
     }
 }
 
@@ -30,11 +36,24 @@ impl Machine for Host {
             stalled: stalls.map(|stall| stall.some_avg10).fold(0.0, f64::max),
         })
     }
+
+    fn devices(&self) -> Vec<DeviceMemory> {
+        self.accelerators.probed()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use supervisor::Program;
+    use tokio_util::task::TaskTracker;
+
     use super::*;
+
+    fn host(root: &std::path::Path) -> Host {
+        let program = Program::new("/no/such/runner");
+        let accelerators = Accelerators::new(program, Vec::new(), TaskTracker::new());
+        Host::new(Root::new(root), accelerators)
+    }
 
     #[test]
     fn the_smaller_limit_and_the_longer_wait_count() {
@@ -49,13 +68,13 @@ mod tests {
             "proc/pressure/memory",
             "some avg10=7.50 avg60=0.00 avg300=0.00 total=5\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=5\n",
         );
-        let memory = Host::new(Root::new(folder.path())).memory().unwrap();
+        let memory = host(folder.path()).memory().unwrap();
         let kib = |bytes: u64| bytes / 1024;
         assert_eq!(
             (kib(memory.total), kib(memory.available), memory.stalled),
             (8000, 6000, 7.5)
         );
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(Host::new(Root::new(empty.path())).memory(), None);
+        assert_eq!(host(empty.path()).memory(), None);
     }
 }

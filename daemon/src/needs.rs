@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use registry::{MeasuredMemory, Model, ModelKey, ModelMemory, Registry};
 use runner_protocol::{KvType, LoadSettings, MemoryPart};
 
+use crate::accelerators::DeviceMemory;
 use crate::cpu::CpuModules;
 use crate::memory::{DeviceId, Need, Usage};
 use crate::planner::{
-    self, Correction, Files, Fixed, LoadPlan, Machine, Offload, Packing, PartKind, Prediction,
+    self, Accelerator, Capacity, Correction, Files, Fixed, LoadPlan, Machine, Offload, Packing,
+    PartKind, Prediction,
 };
 use crate::scheduler::Smaller;
 
@@ -23,12 +25,14 @@ const MOST: usize = 256;
 const MOST_PREDICTIONS: usize = 16;
 
 /// The settings that the memory of a model depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NeedSettings {
     /// Those of the load.
     pub load: LoadSettings,
     /// Most parallel sequences.
     pub sequences: u32,
+    /// The devices that may get layers; none for the CPU alone.
+    pub devices: Vec<DeviceMemory>,
     /// Whether slm's kernels compute.
     pub kernels: bool,
     /// Most bytes of the host cache.
@@ -42,6 +46,8 @@ pub struct NeedSettings {
 /// What a model is expected to take.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
+    /// Layers and experts on devices, where not all fit: the settings of the load with them; `None` leaves the settings as they are.
+    pub offloaded: Option<LoadSettings>,
     /// With the wanted settings.
     pub need: Need,
     /// With smaller and smaller settings.
@@ -98,8 +104,9 @@ impl Needs {
         let Some(memory) = self.known().get(key).map(|known| known.memory.clone()) else {
             return;
         };
-        let plan = plan(settings);
-        let prediction = planner::predict(&files(&memory), &plan, &self.machine(settings.kernels));
+        let machine = self.machine(&settings);
+        let plan = plan(&memory, &settings, &machine);
+        let prediction = planner::predict(&files(&memory), &plan, &machine);
         let Some(correction) = Correction::between(&prediction, reported) else {
             return;
         };
@@ -150,13 +157,14 @@ impl Needs {
             None => Arc::new(registry.model_memory(model).await?),
         };
         self.remember(&key, &memory);
-        let plan = plan(settings);
+        let machine = self.machine(&settings);
+        let plan = plan(&memory, &settings, &machine);
         let correction = self.correction(registry, &key, &plan.class()).await?;
         let corrected = |prediction: &Prediction| match &correction {
             Some(correction) => need(&correction.apply(prediction)),
             None => need(prediction),
         };
-        let (files, machine) = (files(&memory), self.machine(settings.kernels));
+        let files = files(&memory);
         let fixed = Fixed {
             context: settings.names_context,
             kv_type: settings.load.kv_type != KvType::F16,
@@ -171,6 +179,7 @@ impl Needs {
             text: changes.join(", "),
         });
         let demand = Demand {
+            offloaded: (plan.settings != settings.load).then_some(plan.settings),
             need: corrected(&planner::predict(&files, &plan, &machine)),
             smaller: smaller.collect(),
         };
@@ -224,14 +233,29 @@ impl Needs {
         self.0.cpu.as_ref().and_then(CpuModules::known)
     }
 
-    fn machine(&self, kernels: bool) -> Machine {
+    /// The machine as the plan of one model sees it: the scheduler makes room, so all that models may take counts as free.
+    fn machine(&self, settings: &NeedSettings) -> Machine {
+        let kernels = settings.kernels;
         let packing = self
             .module()
             .map(|module| Packing::of_module(&module, kernels));
+        let accelerators = settings.devices.iter().filter(|device| device.total > 0);
         Machine {
+            host: Capacity {
+                total: u64::MAX,
+                free: u64::MAX,
+            },
+            accelerators: accelerators
+                .map(|device| Accelerator {
+                    id: planner::DeviceId::new(device.name.as_str()),
+                    memory: Capacity {
+                        total: device.total,
+                        free: device.free,
+                    },
+                })
+                .collect(),
             packing: packing.unwrap_or_default(),
             threads: threads(),
-            ..Machine::default()
         }
     }
 
@@ -249,12 +273,27 @@ fn files(memory: &ModelMemory) -> Files<'_> {
     }
 }
 
-fn plan(settings: NeedSettings) -> LoadPlan {
-    LoadPlan {
+/// How the model is loaded: the layers that fit go to the devices, its experts leave them first.
+fn plan(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> LoadPlan {
+    let wish = LoadPlan {
         settings: settings.load,
         sequences: settings.sequences,
         host_cache: settings.host_cache,
         offload: Offload::default(),
+    };
+    if machine.accelerators.is_empty() {
+        return wish;
+    }
+    let fixed = Fixed {
+        context: true,
+        kv_type: true,
+        sequences: true,
+        layers: settings.load.gpu_layers >= 0,
+    };
+    match planner::fit(&files(memory), &wish, fixed, machine) {
+        Ok(placement) => placement.plan,
+        // The host has room for everything, so only a stated number of layers does not fit; the load reports it.
+        Err(_) => wish,
     }
 }
 

@@ -209,7 +209,7 @@ impl Service {
         let shutdown = Shutdown::new();
         let workers = TaskTracker::new();
         let events = Events::new(shutdown.graceful.clone());
-        let (scheduler, needs) =
+        let (scheduler, needs, accelerators) =
             start_scheduler(&live, &registry, &spawner, events.clone(), &workers);
         let sources = Sources::of(live.clone());
         let transfers = Transfers::start(
@@ -240,6 +240,7 @@ impl Service {
         };
         let app = App {
             needs,
+            accelerators,
             events,
             responses,
             transfers,
@@ -336,7 +337,7 @@ fn start_scheduler(
     spawner: &Spawner,
     events: Events,
     workers: &TaskTracker,
-) -> (Scheduler, Needs) {
+) -> (Scheduler, Needs, Accelerators) {
     let config = live.current();
     let program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
     let cpu = CpuModules::new(
@@ -353,7 +354,7 @@ fn start_scheduler(
         registry: registry.clone(),
         spares: Spares::new(spawner.clone(), config.spare_runners, workers.clone()),
         cpu,
-        accelerators,
+        accelerators: accelerators.clone(),
         needs: needs.clone(),
         tasks: workers.clone(),
     };
@@ -361,11 +362,11 @@ fn start_scheduler(
     let scheduler = Scheduler::start(
         options,
         Arc::new(loader),
-        Arc::new(Host::new(Root::system())),
+        Arc::new(Host::new(Root::system(), accelerators.clone())),
         events,
         workers,
     );
-    (scheduler, needs)
+    (scheduler, needs, accelerators)
 }
 
 /// Binds the listeners and serves on them, then writes the daemon's note.

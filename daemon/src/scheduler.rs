@@ -103,6 +103,8 @@ pub struct LoadRequest {
     pub details: Details,
     /// How long it stays after this request; `None` changes nothing.
     pub keep_alive: Option<KeepAlive>,
+    /// Whether a request, a Modelfile or the configuration states the number of layers on an accelerator.
+    pub states_layers: bool,
     /// The memory that it is expected to take with these settings.
     pub need: Need,
     /// Smaller settings, for a machine that has no room for these; each takes less than the one before.

@@ -38,6 +38,7 @@ fn layers(gpu_layers: i32) -> Wish<'static> {
     Wish {
         key: "m",
         gpu_layers,
+        states_layers: gpu_layers >= 0,
         device: None,
     }
 }

@@ -116,13 +116,15 @@ async fn service_of(
     }
     let tasks = TaskTracker::new();
     let events = Events::new(CancellationToken::new());
+    let accelerators =
+        Accelerators::new(Program::new("/no/such/runner"), Vec::new(), tasks.clone());
     let loader = StoreLoader {
         states: States::new(registry.clone(), disk, None, tasks.clone()),
         registry: registry.clone(),
         spares: Spares::new(runner_mock::spawner(), 1, tasks.clone()),
         program,
         cpu: None,
-        accelerators: Accelerators::new(Program::new("/no/such/runner"), Vec::new(), tasks.clone()),
+        accelerators: accelerators.clone(),
         backend: Backend::Auto,
         options: supervisor::Options::default(),
         sequences: 4,
@@ -170,6 +172,7 @@ async fn service_of(
     let responses = Responses::open(registry.clone(), limits, Shutdown::new());
     let app = App {
         needs: Needs::default(),
+        accelerators,
         responses: responses.await.unwrap(),
         transfers,
         registry: registry.clone(),

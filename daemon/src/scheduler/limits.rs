@@ -1,9 +1,8 @@
 //! How much memory all models together may take: what is configured, and what other programs leave.
 
-use std::collections::BTreeMap;
-
 use super::entry::{Entry, State};
-use crate::config::Share;
+use crate::accelerators::DeviceMemory;
+use crate::config::{DeviceBudget, Share};
 use crate::memory::{DeviceId, Need};
 
 /// The configured budget.
@@ -14,8 +13,8 @@ pub struct MemoryBudget {
     /// Memory of the host that stays available to other programs; `None` for a sixteenth of the memory, at least 256 MiB and at
     /// most 2 GiB.
     pub reserve: Option<Share>,
-    /// Bytes of devices.
-    pub devices: BTreeMap<DeviceId, u64>,
+    /// Memory of devices; a device without an entry gives what was free when it was probed.
+    pub devices: Vec<DeviceBudget>,
 }
 
 const MIB: u64 = 1024 * 1024;
@@ -25,6 +24,34 @@ impl MemoryBudget {
     pub(super) fn reserve(&self, total: u64) -> u64 {
         let usual = (total / 16).clamp(256 * MIB, 2048 * MIB).min(total / 2);
         self.reserve.map_or(usual, |reserve| reserve.of(total))
+    }
+
+    /// Bytes of devices that all models together may take.
+    fn devices(&self, probed: &[DeviceMemory]) -> Vec<(DeviceId, u64)> {
+        let budget_of = |name: &str| {
+            let mut budgets = self.devices.iter();
+            let found = budgets.find(|budget| budget.device.eq_ignore_ascii_case(name));
+            found.map(|budget| budget.budget)
+        };
+        // A driver that does not tell the memory of its device limits nothing.
+        let known = probed.iter().filter(|device| device.total > 0);
+        let known = known.map(|device| {
+            let budget = budget_of(&device.name).map(|budget| budget.of(device.total));
+            (DeviceId::new(&device.name), budget.unwrap_or(device.free))
+        });
+        let is_known = |name: &str| {
+            let mut probed = probed.iter();
+            probed.any(|device| device.total > 0 && device.name.eq_ignore_ascii_case(name))
+        };
+        let others = self
+            .devices
+            .iter()
+            .filter(|budget| !is_known(&budget.device));
+        let others = others.filter_map(|budget| match budget.budget {
+            Share::Bytes(bytes) => Some((DeviceId::new(&budget.device), bytes)),
+            Share::Percent(_) => None,
+        });
+        known.chain(others).collect()
     }
 
     /// Bytes of the host that all models together may take on a machine with so much memory.
@@ -49,6 +76,11 @@ pub struct HostMemory {
 pub trait Machine: Send + Sync + 'static {
     /// The memory now; `None` where the system does not tell.
     fn memory(&self) -> Option<HostMemory>;
+
+    /// The memory of the devices that are probed by now.
+    fn devices(&self) -> Vec<DeviceMemory> {
+        Vec::new()
+    }
 }
 
 /// A machine that does not tell its memory.
@@ -90,6 +122,7 @@ impl Limits {
         max_models: usize,
         budget: &MemoryBudget,
         memory: Option<HostMemory>,
+        devices: &[DeviceMemory],
         entries: impl Iterator<Item = &'a Entry>,
     ) -> Self {
         let mut held = 0_u64;
@@ -114,9 +147,9 @@ impl Limits {
         };
         let mut resources = vec![Resource::Models, Resource::Device(DeviceId::host())];
         let mut amounts = vec![max_models as u64, host];
-        for (device, bytes) in &budget.devices {
-            resources.push(Resource::Device(device.clone()));
-            amounts.push(*bytes);
+        for (device, bytes) in budget.devices(devices) {
+            resources.push(Resource::Device(device));
+            amounts.push(bytes);
         }
         Self {
             resources,

@@ -189,7 +189,7 @@ impl StoreLoader {
         }
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
         self.spares.refill(&program);
-        self.learn(request, &loaded).await;
+        self.learn(request, placement, &loaded).await;
         Ok(LoadedRunner {
             runner,
             loaded,
@@ -201,12 +201,10 @@ impl StoreLoader {
         })
     }
 
-    /// Corrects the next prediction by what this load took. Only a model on the CPU is predicted yet.
-    async fn learn(&self, request: &LoadRequest, loaded: &Loaded) {
-        if loaded.device_bytes > 0 {
-            return;
-        }
+    /// Corrects the next prediction by what this load took.
+    async fn learn(&self, request: &LoadRequest, placement: &Placement, loaded: &Loaded) {
         let settings = NeedSettings {
+            devices: self.accelerators.devices(placement),
             load: request.settings,
             sequences: request.configured.parallel.unwrap_or(self.sequences),
             kernels: !self.program.args.iter().any(|it| *it == Kernels::OFF),

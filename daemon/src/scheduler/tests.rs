@@ -153,6 +153,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
         digest: String::new(),
         details: Details::default(),
         keep_alive: None,
+        states_layers: false,
         need: Need::default(),
         smaller: Arc::from([]),
         configured: ModelSettings::default(),

@@ -2,6 +2,7 @@
 
 use registry::{Capability, Model};
 
+use crate::accelerators::Wish;
 use crate::app::App;
 use crate::ask::{Target, TemplateChoice};
 use crate::blocking;
@@ -63,7 +64,16 @@ impl ResolvedModel {
     pub(super) async fn lease(&self, app: &App) -> Result<Lease, Error> {
         let Self { model, options, .. } = self;
         let config = app.config.current();
+        let digest = model.digest.hex();
+        let wish = Wish {
+            key: &digest,
+            gpu_layers: options.load.gpu_layers,
+            states_layers: options.load.gpu_layers >= 0,
+            device: self.configured.device.as_deref(),
+        };
+        let placement = app.accelerators.place(&config.backend, wish).await?;
         let settings = NeedSettings {
+            devices: app.accelerators.devices(&placement),
             load: options.load,
             sequences: self.configured.parallel.unwrap_or(config.parallel),
             kernels: config.kernels != Kernels::Off,
@@ -76,11 +86,12 @@ impl ResolvedModel {
             .acquire(LoadRequest {
                 name: model.name.clone(),
                 key: model.key(),
-                settings: options.load,
+                settings: demand.offloaded.unwrap_or(options.load),
                 required: options.required,
-                digest: model.digest.hex(),
+                digest,
                 details: model.details.clone(),
                 keep_alive: self.keep_alive,
+                states_layers: options.load.gpu_layers >= 0,
                 need: demand.need,
                 smaller: demand.smaller,
                 configured: self.configured.clone(),

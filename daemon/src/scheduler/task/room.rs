@@ -314,6 +314,7 @@ impl Task {
             self.options.max_loaded,
             &self.options.budget,
             memory,
+            &self.machine.devices(),
             others().map(|(_, entry)| entry),
         );
         let mut occupants: Vec<Occupant> = others()

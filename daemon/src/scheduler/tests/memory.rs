@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::config::{Group, Share};
+use crate::config::{DeviceBudget, Group, Share};
 use crate::memory::{DeviceId, Usage};
 
 const MB: u64 = 1_000_000;
@@ -46,7 +46,10 @@ fn budget(megabytes: u64) -> MemoryBudget {
     MemoryBudget {
         host: Some(Share::Bytes(megabytes * MB)),
         reserve: Some(Share::Bytes(0)),
-        devices: [(DeviceId::new("CUDA0"), 1000 * MB)].into(),
+        devices: vec![DeviceBudget {
+            device: "CUDA0".into(),
+            budget: Share::Bytes(1000 * MB),
+        }],
     }
 }
 
@@ -364,4 +367,67 @@ async fn idle_models_are_unloaded_when_other_programs_need_memory() {
     assert_eq!(bench.names().await, ["busy:latest"]);
     tokio::time::sleep(Duration::from_secs(60)).await;
     answer(&busy, "undisturbed").await.unwrap();
+}
+
+/// A request whose smaller settings have half of the context.
+fn reducible(name: &str, megabytes: u64, smaller: u64) -> LoadRequest {
+    let request = sized(name, megabytes);
+    let smaller = Smaller {
+        settings: LoadSettings {
+            context: 50,
+            ..request.settings
+        },
+        sequences: 4,
+        need: sized(name, smaller).need,
+        text: "a context of 50 tokens instead of 100".into(),
+    };
+    LoadRequest {
+        smaller: Arc::from([smaller]),
+        ..request
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_does_not_fit_gets_smaller_settings() {
+    let bench = bench_of_bytes(1000);
+    bench.use_once(sized("other", 300)).await;
+    let lease = bench.take(reducible("a", 1500, 900)).await.unwrap();
+    assert_eq!(lease.loaded().context, 50);
+    drop(lease);
+    let texts = kinds(&bench, "a");
+    assert!(
+        texts[0].1.ends_with(
+            "with a context of 50 tokens instead of 100, because 1.0 GB are all that models may take"
+        ),
+        "{texts:?}"
+    );
+    // It serves the next request for more too, because nothing larger fits.
+    bench.use_once(reducible("a", 1500, 900)).await;
+    assert_eq!(bench.loads().len(), 2);
+    let error = bench.take(reducible("b", 1500, 1200)).await.unwrap_err();
+    assert_eq!(error.code(), "out_of_memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_model_shrinks_before_it_is_unloaded_where_the_setting_says_so() {
+    let bench = bench_of_bytes(1000);
+    bench.use_once(reducible("a", 600, 300)).await;
+    let options = Options {
+        max_loaded: 8,
+        budget: budget(1000),
+        max_queue: 8,
+        keep_alive: KeepAlive::For(STAY),
+        stop_grace: Duration::from_secs(1),
+        shrink: true,
+    };
+    bench.scheduler.configure(options).await;
+    bench.use_once(sized("b", 600)).await;
+    let ready =
+        |seen: &[ModelSummary]| seen.len() == 2 && seen.iter().all(|it| it.state == "ready");
+    let seen = bench.until(ready).await;
+    let a = seen.iter().find(|seen| seen.name.model() == "a").unwrap();
+    assert_eq!((a.context, a.need.usage.host()), (50, 300 * MB));
+    // Where shrinking makes no room, it is unloaded.
+    bench.use_once(sized("c", 900)).await;
+    assert_eq!(bench.names().await, ["c:latest"]);
 }
