@@ -180,8 +180,8 @@ pub(crate) enum Command {
     )]
     List(List),
     /// List the loaded models.
-    #[command(after_help = "Example:\n  slm ps")]
-    Ps,
+    #[command(after_help = "Examples:\n  slm ps\n  slm ps --memory")]
+    Ps(Ps),
     /// Show the details of a model.
     #[command(
         after_help = "Examples:\n  slm show smollm2\n  slm show smollm2 --modelfile > Modelfile"
@@ -565,6 +565,14 @@ pub(crate) struct Create {
     /// Fail if the base is not on disk, instead of pulling it.
     #[arg(long)]
     pub(crate) no_pull: bool,
+}
+
+/// Arguments of `slm ps`.
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// Show where the bytes of each model are.
+    #[arg(long)]
+    pub(crate) memory: bool,
 }
 
 /// Arguments of `list`.

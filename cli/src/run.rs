@@ -69,7 +69,7 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<Exit> {
         Command::Search(args) => commands::search::run(&context, &args).await,
         Command::Create(args) => until_ctrl_c(commands::create::run(&context, &args)).await,
         Command::List(args) => until_ctrl_c(commands::list::run(&context, &args)).await,
-        Command::Ps => until_ctrl_c(commands::ps::run(context)).await,
+        Command::Ps(args) => until_ctrl_c(commands::ps::run(context, &args)).await,
         Command::Show(args) => until_ctrl_c(commands::show::run(&context, &args)).await,
         Command::Cp(args) => until_ctrl_c(commands::cp::run(&context, &args)).await,
         Command::Rm(args) => until_ctrl_c(commands::rm::run(&context, &args)).await,

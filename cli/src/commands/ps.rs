@@ -3,22 +3,73 @@
 use api::{KeepAlive, LoadedModel, PsResponse, routes};
 use jiff::Timestamp;
 
+use crate::args::Ps;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Cell, Output, Shrink, Table};
 use crate::text;
 
 /// Lists the loaded models. Without a daemon nothing is loaded, so none is started.
-pub(crate) async fn run(context: Context) -> anyhow::Result<Exit> {
+pub(crate) async fn run(context: Context, args: &Ps) -> anyhow::Result<Exit> {
     let loaded: PsResponse = context.client.without_start().get(routes::PS).await?;
     if context.out.json() {
         context.out.json_document(&loaded)?;
+    } else if args.memory {
+        let models = &loaded.models;
+        context.out.print(&memory_table(&context.out, models))?;
     } else {
         context
             .out
             .print(&table(&context.out, &loaded.models, Timestamp::now()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// The columns that the table of memory gives up on a narrow terminal, in order.
+const MEMORY_SHRINK_ORDER: [Shrink; 3] = [
+    Shrink::Drop("COMPUTE"),
+    Shrink::Drop("KV CACHE"),
+    Shrink::Drop("DEVICE"),
+];
+
+/// Where the bytes of each model are: a row for each device that has some.
+fn memory_table(out: &Output, models: &[LoadedModel]) -> String {
+    let head = [
+        "NAME", "DEVICE", "MAPPED", "WEIGHTS", "KV CACHE", "COMPUTE", "COUNTED",
+    ];
+    let mut table = Table::new(&head, &MEMORY_SHRINK_ORDER);
+    for model in models {
+        let reported = model.memory.iter().map(|part| part.device.as_str());
+        let mut devices: Vec<&str> = model.counted.keys().map(String::as_str).collect();
+        devices.extend(reported);
+        devices.sort_unstable();
+        devices.dedup();
+        for device in devices {
+            let of = |kind: &str| {
+                let parts = model.memory.iter();
+                let parts = parts.filter(|part| part.device == device && part.kind == kind);
+                or_none(parts.map(|part| part.bytes).sum())
+            };
+            table.row([
+                name(model).into(),
+                device.to_owned().into(),
+                of("mapped_weights").into(),
+                of("weights").into(),
+                of("kv_cache").into(),
+                of("compute").into(),
+                or_none(model.counted.get(device).copied().unwrap_or(0)).into(),
+            ]);
+        }
+    }
+    table.render(out)
+}
+
+/// A number of bytes; `-` for none.
+fn or_none(bytes: u64) -> String {
+    match bytes {
+        0 => "-".to_owned(),
+        bytes => text::bytes(bytes),
+    }
 }
 
 /// The columns that the table gives up on a narrow terminal, in order.
@@ -71,10 +122,7 @@ fn name(model: &LoadedModel) -> String {
 
 /// Its memory; `-` without a running runner.
 fn size(model: &LoadedModel) -> String {
-    match model.size {
-        0 => "-".to_owned(),
-        size => text::bytes(size),
-    }
+    or_none(model.size)
 }
 
 /// Its devices: `100% CPU (zen4)`, `48%/52% CPU/GPU`; without the name of a device, its kind.
@@ -125,10 +173,37 @@ fn until(model: &LoadedModel, now: Timestamp) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use api::ModelDetails;
+    use api::{LoadedPart, ModelDetails};
 
     use super::*;
     use crate::output::OutputMode;
+
+    #[test]
+    fn where_the_bytes_of_a_model_are() {
+        let part = |device: &str, kind: &str, bytes| LoadedPart {
+            device: device.to_owned(),
+            kind: kind.to_owned(),
+            bytes,
+        };
+        let json = serde_json::json!({
+            "name": "big:latest", "model": "big:latest", "size": 0, "digest": "", "details": {},
+            "expires_at": "2026-11-20T12:04:30Z", "size_vram": 0, "context_length": 4096,
+            "counted": {"CPU": 700_000_000, "CUDA0": 2_100_000_000_u64},
+        });
+        let mut model: LoadedModel = serde_json::from_value(json).unwrap();
+        model.memory = vec![
+            part("CPU", "mapped_weights", 300_000_000),
+            part("CUDA0", "weights", 1_500_000_000),
+            part("CUDA0", "kv_cache", 400_000_000),
+            part("CUDA0", "compute", 200_000_000),
+        ];
+        let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
+        insta::assert_snapshot!(memory_table(&out, &[model]), @r"
+        NAME         DEVICE   MAPPED   WEIGHTS   KV CACHE   COMPUTE   COUNTED
+        big:latest   CPU      300 MB   -         -          -         700 MB
+        big:latest   CUDA0    -        1.5 GB    400 MB     200 MB    2.1 GB
+        ");
+    }
 
     #[test]
     fn what_loaded_models_look_like() {
