@@ -18,6 +18,16 @@ impl DeviceId {
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
+
+    /// Whether it is the host.
+    pub fn is_host(&self) -> bool {
+        &*self.0 == "CPU"
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for DeviceId {

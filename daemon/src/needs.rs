@@ -247,7 +247,7 @@ impl Needs {
             },
             accelerators: accelerators
                 .map(|device| Accelerator {
-                    id: planner::DeviceId::new(device.name.as_str()),
+                    id: DeviceId::new(&device.name),
                     memory: Capacity {
                         total: device.total,
                         free: device.free,
@@ -255,7 +255,6 @@ impl Needs {
                 })
                 .collect(),
             packing: packing.unwrap_or_default(),
-            threads: threads(),
         }
     }
 
@@ -307,12 +306,4 @@ fn need(prediction: &Prediction) -> Need {
         usage,
         mapped: prediction.of(PartKind::MappedWeights),
     }
-}
-
-/// Threads that compute where the settings leave it open.
-fn threads() -> u32 {
-    let threads = std::thread::available_parallelism();
-    threads.map_or(1, |threads| {
-        u32::try_from(threads.get()).unwrap_or(u32::MAX)
-    })
 }

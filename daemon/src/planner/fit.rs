@@ -238,7 +238,7 @@ fn placed(
         let count = plan.offload.experts_on_host.min(layers);
         reasons.push(format!("the experts of {count} layers stay in main memory, because the accelerator has no room for them"));
     }
-    let host = DeviceId::cpu();
+    let host = DeviceId::host();
     reasons.push(format!("main memory: {}", room(&host, machine.host)));
     reasons
 }

@@ -11,8 +11,6 @@ pub struct Machine {
     pub accelerators: Vec<Accelerator>,
     /// Which weights the processor copies into a layout of its own.
     pub packing: Packing,
-    /// Threads that compute where the settings leave it open.
-    pub threads: u32,
 }
 
 /// A device beside the processor.
@@ -37,7 +35,7 @@ impl Machine {
     /// The free memory of a device; 0 for one that the machine lacks.
     #[must_use]
     pub fn free(&self, device: &DeviceId) -> u64 {
-        if device.is_cpu() {
+        if device.is_host() {
             return self.host.free;
         }
         let found = self.accelerators.iter().find(|known| known.id == *device);

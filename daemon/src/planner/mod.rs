@@ -8,7 +8,6 @@
 mod cache;
 mod compute;
 mod correction;
-mod device;
 mod fit;
 mod graph;
 mod machine;
@@ -24,8 +23,9 @@ mod weights;
 use registry::memory::MemoryFacts;
 use runner_protocol::LoadSettings;
 
+use crate::memory::DeviceId;
+
 pub use self::correction::Correction;
-pub use self::device::DeviceId;
 pub use self::fit::{Fixed, Impossible, Placement, fit, smaller};
 pub use self::machine::{Accelerator, Capacity, Machine};
 pub use self::offload::{LayerShare, Offload};
@@ -69,8 +69,8 @@ pub fn predict(files: &Files<'_>, plan: &LoadPlan, machine: &Machine) -> Predict
     weights::add(&model, plan, machine, &mut prediction);
     cache::add(&model, &shape, &plan.offload, &mut prediction);
     add_compute(&model, &shape, &plan.offload, &mut prediction);
-    process::add(&model, &shape, plan, machine, &mut prediction);
-    let host = DeviceId::cpu();
+    process::add(&model, &shape, &mut prediction);
+    let host = DeviceId::host();
     if let Some(draft) = files.draft {
         add_draft(draft, plan, machine, &mut prediction);
     }
@@ -91,7 +91,7 @@ pub fn predict(files: &Files<'_>, plan: &LoadPlan, machine: &Machine) -> Predict
 /// One compute buffer for each device that has layers.
 fn add_compute(model: &MemoryFacts, shape: &Shape, offload: &Offload, prediction: &mut Prediction) {
     let buffer = compute::buffer(model, shape);
-    prediction.add(PartKind::Compute, &DeviceId::cpu(), buffer);
+    prediction.add(PartKind::Compute, &DeviceId::host(), buffer);
     for share in &offload.layers {
         prediction.add(PartKind::Compute, &share.device, buffer);
     }

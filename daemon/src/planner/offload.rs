@@ -66,7 +66,7 @@ impl Offload {
     pub fn device_of(&self, layer: u32, layers: u32) -> DeviceId {
         let first = layers.saturating_add(1).saturating_sub(self.count());
         let Some(mut place) = layer.checked_sub(first) else {
-            return DeviceId::cpu();
+            return DeviceId::host();
         };
         for share in &self.layers {
             match place.checked_sub(share.count) {
@@ -74,7 +74,7 @@ impl Offload {
                 None => return share.device.clone(),
             }
         }
-        DeviceId::cpu()
+        DeviceId::host()
     }
 
     /// Whether a layer on an accelerator leaves its experts in main memory.

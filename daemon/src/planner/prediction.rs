@@ -100,7 +100,7 @@ impl Prediction {
     /// The bytes in main memory.
     #[must_use]
     pub fn host(&self) -> u64 {
-        self.sum(|part| part.device.is_cpu())
+        self.sum(|part| part.device.is_host())
     }
 
     /// The bytes on all devices.
@@ -130,7 +130,7 @@ impl Prediction {
                 devices.push(part.device.clone());
             }
         }
-        devices.sort_by_key(|device| !device.is_cpu());
+        devices.sort_by_key(|device| !device.is_host());
         devices
     }
 

@@ -317,7 +317,6 @@ fn an_absurd_load_is_a_large_number() {
     });
     let machine = Machine {
         packing: Packing::of_module("sapphirerapids", true),
-        threads: u32::MAX,
         ..with_accelerators()
     };
     let plan = LoadPlan {

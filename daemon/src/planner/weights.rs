@@ -54,7 +54,7 @@ impl Placed<'_> {
 
     /// Tensors whose matrices are multiplied on a device.
     fn multiply(&mut self, tensors: &Tensors, device: &DeviceId) {
-        if !device.is_cpu() {
+        if !device.is_host() {
             return self.copy(tensors.bytes(), device);
         }
         let packed = self.machine.packing.of(tensors);
@@ -64,7 +64,7 @@ impl Placed<'_> {
 
     /// The token embeddings as the output: they are there already, except in another layout or on another device.
     fn share(&mut self, embeddings: &Tensors, device: &DeviceId) {
-        if !device.is_cpu() {
+        if !device.is_host() {
             return self.copy(embeddings.bytes(), device);
         }
         let packed = self.machine.packing.of(embeddings);
@@ -76,7 +76,7 @@ impl Placed<'_> {
             true => PartKind::MappedWeights,
             false => PartKind::Weights,
         };
-        self.prediction.add(kind, &DeviceId::cpu(), bytes);
+        self.prediction.add(kind, &DeviceId::host(), bytes);
     }
 
     fn copy(&mut self, bytes: u64, device: &DeviceId) {

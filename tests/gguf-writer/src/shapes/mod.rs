@@ -224,6 +224,13 @@ pub fn vocabulary(architecture: Architecture) -> u64 {
     own + MORE_TOKENS as u64
 }
 
+/// The bytes of one row of the token embeddings.
+#[must_use]
+pub fn embedding_bytes(quantization: Quantization) -> u64 {
+    let (values, bytes) = fill::block(quantization.of("token_embd.weight", 0));
+    WIDTH / values * bytes
+}
+
 fn pad(written: u64, out: &mut impl Write) -> io::Result<()> {
     let missing = written.next_multiple_of(ALIGNMENT) - written;
     out.write_all(&[0; ALIGNMENT as usize][..missing as usize])
