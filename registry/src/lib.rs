@@ -9,6 +9,7 @@
 //! [`transfer`]), and [`pull`] over them all.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 
+mod ahead;
 pub mod catalog;
 mod child;
 pub mod config;
@@ -47,6 +48,7 @@ pub mod transfer;
 pub mod translate;
 mod unpack;
 
+pub use ahead::RemoteHeaders;
 pub use digest::Digest;
 pub use error::{Damage, Error, Result};
 pub use key::ModelKey;

@@ -343,6 +343,17 @@ impl Registry {
         self.0.index.forget_models(only_damaged).await
     }
 
+    /// The facts of a blob whose bytes may be unverified; `None` for a file that the strict reader refuses.
+    pub(crate) async fn facts_of_file(
+        &self,
+        digest: &Digest,
+        file: File,
+        stamp: Stamp,
+    ) -> Result<Option<Facts>> {
+        let blob = GoodBlob { file, stamp };
+        Ok(self.facts(digest, &blob, Trust::Stamp).await?.ok())
+    }
+
     /// What the strict reader says of a blob: its facts, or why it refuses the file.
     /// Read once for each stamp, where stamps are trusted.
     pub(crate) async fn facts(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gguf_writer::{small, tiny};
+use gguf_writer::{Tensor, small, tiny};
 use origin::{Lie, Origin, digest, layer, noise};
 use registry::credentials::HubToken;
 use registry::pull::Error as PullError;
@@ -829,6 +829,28 @@ async fn an_explanation_fetches_no_weights() {
         .await
         .expect("an honest hub");
     assert_eq!(explained.missing(), 0);
+}
+
+#[tokio::test]
+async fn a_header_is_read_without_the_weights() {
+    let table = vec![0.0; 2 * MIB];
+    let large = Tensor::f32("blk.1.large.weight", &[2 * MIB as u64], &table);
+    let weights = tiny::writer(4).tensor(large).to_bytes();
+    let (origin, settings) = hub(&[("m.gguf", weights.clone())]).await;
+    let home = Home::open().await;
+    let reference = Reference::parse("hf.co/acme/notes").expect("a reference");
+    let registry = &home.registry;
+    let read = registry.remote_headers(&reference, false, &settings).await;
+    let read = read.expect("an honest hub");
+    assert_eq!(read.file_type, "F32");
+    assert_eq!(read.memory.weights.len(), 1);
+    let facts = &read.memory.weights[0];
+    assert_eq!(facts.file_bytes, weights.len() as u64);
+    assert!(facts.tensor_bytes() > 8 * MIB as u64);
+    assert_eq!(origin.seen("/resolve/").len(), 1, "a part of it is enough");
+    let nothing = Reference::parse("hf.co/acme/nothing").expect("a reference");
+    let error = registry.remote_headers(&nothing, false, &settings).await;
+    assert!(error.is_err_and(|error| error.to_string().contains("no place shows the header")));
 }
 
 #[tokio::test]
