@@ -120,6 +120,15 @@ pub(crate) enum Command {
   slm pull registry.example/team/model:v1
   slm pull https://host.example/path/model.gguf")]
     Pull(Pull),
+    /// Predict the memory that a model takes.
+    ///
+    /// The table has the parts of a loaded model, and whether they fit the memory that is free now; if not, it says which settings
+    /// would be chosen, and why. A model that is not on disk is looked up as by `slm pull`, and only headers are fetched.
+    #[command(after_help = "Examples:
+  slm plan smollm2
+  slm plan phi4-mini --ctx 32768
+  slm plan hf.co/Qwen/Qwen3-4B-GGUF:Q8_0 --slots 1 --kv q8_0")]
+    Plan(Plan),
     /// Send a model to a registry.
     ///
     /// Without a destination, the model's name is the destination. Blobs that the registry has are not sent, and its tag changes
@@ -636,6 +645,26 @@ pub(crate) struct Load {
     /// How long they stay loaded without requests: `10m`, `1h30m`, seconds, or -1 for ever.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) keepalive: Option<String>,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// Name of the model.
+    #[arg(add = ArgValueCompleter::new(models))]
+    pub(crate) model: String,
+    /// Context in tokens.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) ctx: Option<u32>,
+    /// Number of parallel requests.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) slots: Option<u32>,
+    /// Type of the KV cache: f16, q8_0 or q4_0.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) kv: Option<String>,
+    /// Allow a connection without TLS.
+    #[arg(long)]
+    pub(crate) insecure: bool,
 }
 
 /// Arguments of `why`.

@@ -76,6 +76,7 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<Exit> {
         Command::Load(args) => until_ctrl_c(commands::load::load(&context, &args)).await,
         Command::Pin(args) => until_ctrl_c(commands::load::pin(&context, &args)).await,
         Command::Unpin(args) => until_ctrl_c(commands::load::unpin(context, &args)).await,
+        Command::Plan(args) => until_ctrl_c(commands::plan::run(context, &args)).await,
         Command::Why(args) => until_ctrl_c(commands::why::run(context, &args)).await,
         Command::Gc => until_ctrl_c(commands::gc::run(&context)).await,
         Command::Stop(args) => until_ctrl_c(commands::stop::run(context, &args)).await,

@@ -6,17 +6,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use devices::Root;
 use registry::{MeasuredMemory, Model, ModelKey, ModelMemory, Registry};
 use runner_protocol::{KvType, LoadSettings, MemoryPart};
 
 use crate::accelerators::DeviceMemory;
 use crate::cpu::CpuModules;
+use crate::host::Host;
 use crate::memory::{DeviceId, Need, Usage};
 use crate::planner::{
     self, Accelerator, Capacity, Correction, Files, Fixed, LoadPlan, Machine, Offload, Packing,
     PartKind, Prediction,
 };
-use crate::scheduler::Smaller;
+use crate::scheduler::{Machine as _, Smaller};
 
 /// Most models whose headers are kept.
 const MOST: usize = 256;
@@ -255,6 +257,22 @@ impl Needs {
                 })
                 .collect(),
             packing: packing.unwrap_or_default(),
+        }
+    }
+
+    /// This machine with the memory that is free now; `kernels` tells whether slm's kernels compute.
+    pub async fn free_machine(&self, kernels: bool) -> Machine {
+        if let Some(cpu) = &self.0.cpu {
+            cpu.choice().await;
+        }
+        let memory = Host::new(Root::system()).memory();
+        let host = memory.map_or_else(Capacity::default, |memory| Capacity {
+            total: memory.total,
+            free: memory.available,
+        });
+        Machine {
+            host,
+            ..self.machine(kernels)
         }
     }
 

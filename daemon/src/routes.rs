@@ -12,6 +12,7 @@ mod jobs;
 mod load;
 mod login;
 mod openapi;
+mod plan;
 mod rerank;
 mod search;
 mod tokens;
@@ -35,6 +36,7 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(rerank::post))
         .routes(routes!(rerank::post_v1))
         .routes(routes!(explain::post))
+        .routes(routes!(plan::post))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
         .routes(routes!(login::list))

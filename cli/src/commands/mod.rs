@@ -11,6 +11,7 @@ pub(crate) mod load;
 mod local;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod plan;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod push;

@@ -21,6 +21,7 @@ pub mod layout;
 mod load;
 mod model;
 pub mod openai;
+mod plan;
 mod progress;
 mod push;
 pub mod routes;
@@ -52,6 +53,7 @@ pub use model::{
     PullRequest, SearchRequest, SearchResponse, ShowRequest, ShowResponse, TagsResponse,
     TensorInfo, VerifyRequest, VersionResponse,
 };
+pub use plan::{PlanChoice, PlanDevice, PlanPart, PlanRequest, PlanResponse};
 pub use progress::{AdoptMethod, Adopted, Damage, GcReport, Progress, VerifyReport};
 pub use push::{
     KnownLogin, LoginRequest, LoginResponse, LoginsRequest, LoginsResponse, LogoutRequest,

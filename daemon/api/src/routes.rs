@@ -44,6 +44,8 @@ pub const DELETE: &str = "/api/delete";
 pub const PULL: &str = "/api/pull";
 /// What a pull would do (ours).
 pub const EXPLAIN: &str = "/slm/v1/explain";
+/// What a model would take, before it is loaded or fetched (ours): `POST`.
+pub const PLAN: &str = "/slm/v1/plan";
 /// Send a model to a registry: `POST`.
 pub const PUSH: &str = "/api/push";
 /// Store a login for a host (ours, on the Unix socket only): `POST`.

@@ -102,6 +102,12 @@ fn the_page_of_slm_has_every_field() {
     check(SLM_PAGE, finding, fields::<FoundModel>(), "");
     check(SLM_PAGE, finding, fields::<Explanation>(), "");
     check(SLM_PAGE, finding, fields::<ExplanationFile>(), "");
+    let planning = "Planning memory";
+    check(SLM_PAGE, planning, fields::<PlanRequest>(), "");
+    check(SLM_PAGE, planning, fields::<PlanResponse>(), "");
+    check(SLM_PAGE, planning, fields::<PlanChoice>(), "");
+    check(SLM_PAGE, planning, fields::<PlanPart>(), "");
+    check(SLM_PAGE, planning, fields::<PlanDevice>(), "");
     check(SLM_PAGE, "Logins", fields::<LoginRequest>(), "");
     check(SLM_PAGE, "Logins", fields::<LoginResponse>(), "");
     check(SLM_PAGE, "Logins", fields::<LogoutRequest>(), "");

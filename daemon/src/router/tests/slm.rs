@@ -235,3 +235,36 @@ async fn garbage_is_collected_on_request() {
     );
     assert!(!blob.exists());
 }
+
+#[tokio::test]
+async fn a_plan_tells_the_parts_of_a_model_and_what_would_be_chosen() {
+    let service = with_model(json!({})).await;
+    let plan = service
+        .post("/slm/v1/plan", json!({"model": "m", "context": 1024}))
+        .await;
+    let plan = plan.json();
+    assert_eq!(plan["place"], "the store");
+    assert_eq!(plan["asked"]["context"], 1024);
+    assert_eq!(plan["asked"]["kv_type"], "f16");
+    let parts = plan["asked"]["parts"].as_array().unwrap();
+    let sum: u64 = parts
+        .iter()
+        .map(|part| part["bytes"].as_u64().unwrap())
+        .sum();
+    assert_eq!(plan["asked"]["total"].as_u64().unwrap(), sum);
+    assert!(
+        parts.iter().any(|part| part["part"] == "KV cache"),
+        "{plan}"
+    );
+    assert_eq!(plan["devices"][0]["device"], "CPU");
+    // Half a megabyte of weights fits any machine that runs this test.
+    assert_eq!(plan["fits"], true, "{plan}");
+    for (body, field) in [
+        (json!({"model": "m", "context": 1}), "context"),
+        (json!({"model": "m", "slots": 0}), "slots"),
+        (json!({"model": "m", "kv_type": "q1"}), "kv_type"),
+    ] {
+        let refused = service.post("/slm/v1/plan", body).await;
+        refused.refuses(400, "invalid_request", field);
+    }
+}

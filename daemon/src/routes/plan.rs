@@ -1,0 +1,195 @@
+//! `POST /slm/v1/plan`: what a model would take, and whether that fits.
+
+use api::{ErrorBody, PlanChoice, PlanDevice, PlanPart, PlanRequest, PlanResponse};
+use axum::extract::State;
+use registry::{ModelMemory, ModelName};
+use runner_protocol::{KvType, LoadSettings, MAX_CONTEXT, MAX_SEQUENCES, MIN_CONTEXT};
+
+use crate::app::App;
+use crate::config::Kernels;
+use crate::error::Error;
+use crate::extract::{Json, SMALL, reference};
+use crate::memory::DeviceId;
+use crate::planner::{
+    Capacity, Files, Fixed, LoadPlan, Machine, Offload, Placement, Prediction, fit, predict,
+};
+
+/// Predicts the memory of a model by part and device, and says what would be chosen for the memory that is free.
+///
+/// A model that is not in the store is looked up as by a pull, and only the headers of its files are fetched. *Cancel*.
+#[utoipa::path(
+    post,
+    path = api::routes::PLAN,
+    request_body = PlanRequest,
+    responses(
+        (status = 200, description = "The prediction", body = PlanResponse),
+        (status = "4XX", description = "A field is wrong, or no source has this model", body = ErrorBody),
+        (status = "5XX", description = "The source failed", body = ErrorBody),
+    ),
+    tag = "slm"
+)]
+pub(crate) async fn post(
+    State(app): State<App>,
+    Json(request): Json<PlanRequest, SMALL>,
+) -> Result<axum::Json<PlanResponse>, Error> {
+    let found = Found::find(&app, &request).await?;
+    let kernels = app.config.current().kernels != Kernels::Off;
+    let machine = app.needs.free_machine(kernels).await;
+    let wish = wish(&app, &request, &found.memory, &machine)?;
+    let files = Files {
+        weights: &found.memory.weights,
+        projector: found.memory.projector.as_ref(),
+        draft: found.memory.draft.as_ref(),
+        adapters: &found.memory.adapters,
+    };
+    let asked = choice(&wish, &predict(&files, &wish, &machine), Vec::new());
+    let fixed = Fixed {
+        context: request.context.is_some(),
+        kv_type: request.kv_type.is_some(),
+        sequences: request.slots.is_some(),
+        layers: false,
+    };
+    let (fits, chosen, help) = match fit(&files, &wish, fixed, &machine) {
+        Ok(placed) => (is_as_wished(&wish, &placed), Some(placed), Vec::new()),
+        Err(impossible) => (false, None, impossible.help),
+    };
+    let chosen = chosen.map(|placed| choice(&placed.plan, &placed.prediction, placed.reasons));
+    Ok(axum::Json(PlanResponse {
+        model: request.model,
+        place: found.place,
+        fits,
+        asked,
+        chosen,
+        devices: devices(&machine),
+        help,
+    }))
+}
+
+/// The headers of a model, and where they were read.
+struct Found {
+    place: String,
+    memory: ModelMemory,
+}
+
+impl Found {
+    async fn find(app: &App, request: &PlanRequest) -> Result<Self, Error> {
+        if let Ok(name) = ModelName::parse(&request.model) {
+            match app.registry.model(&name).await {
+                Ok(model) => {
+                    return Ok(Self {
+                        place: "the store".to_owned(),
+                        memory: app.registry.model_memory(&model).await?,
+                    });
+                }
+                Err(registry::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let reference = reference(&request.model)?;
+        let sources = app.sources.now();
+        let found = app
+            .registry
+            .remote_headers(&reference, request.insecure, &sources)
+            .await?;
+        Ok(Self {
+            place: found.place,
+            memory: found.memory,
+        })
+    }
+}
+
+/// The settings that were asked for, and those of the configuration.
+fn wish(
+    app: &App,
+    request: &PlanRequest,
+    memory: &ModelMemory,
+    machine: &Machine,
+) -> Result<LoadPlan, Error> {
+    let config = app.config.current();
+    let kv_type = match &request.kv_type {
+        None => config.kv_cache_type,
+        Some(name) => KvType::find(name).ok_or_else(|| {
+            Error::Invalid(format!(
+                "kv_type is {name:?}, and must be f16, q8_0 or q4_0"
+            ))
+        })?,
+    };
+    let trained = memory
+        .weights
+        .first()
+        .map_or(0, |weights| weights.context_length);
+    let longest = match u32::try_from(trained) {
+        Ok(0) | Err(_) => MAX_CONTEXT,
+        Ok(trained) => trained.clamp(MIN_CONTEXT, MAX_CONTEXT),
+    };
+    let context = request
+        .context
+        .unwrap_or(config.context_length.min(longest));
+    let sequences = request.slots.unwrap_or(config.parallel);
+    for (field, value, range) in [
+        ("context", context, MIN_CONTEXT..=MAX_CONTEXT),
+        ("slots", sequences, 1..=MAX_SEQUENCES),
+    ] {
+        if !range.contains(&value) {
+            return Err(Error::Invalid(format!(
+                "{field} is {value}, and must be between {} and {}",
+                range.start(),
+                range.end()
+            )));
+        }
+    }
+    let settings = LoadSettings {
+        context,
+        batch: 512,
+        threads: config.threads,
+        gpu_layers: config.gpu_layers,
+        host_experts: 0,
+        main_gpu: 0,
+        mmap: true,
+        kv_type,
+    };
+    let model = memory.weights.first().cloned().unwrap_or_default();
+    Ok(LoadPlan {
+        settings,
+        sequences,
+        host_cache: 0,
+        offload: Offload::of(settings.gpu_layers, &model, machine),
+    })
+}
+
+fn is_as_wished(wish: &LoadPlan, placed: &Placement) -> bool {
+    let (wished, chosen) = (&wish.settings, &placed.plan.settings);
+    (wished.context, wished.kv_type, wish.sequences)
+        == (chosen.context, chosen.kv_type, placed.plan.sequences)
+        && wish.offload == placed.plan.offload
+}
+
+fn choice(plan: &LoadPlan, prediction: &Prediction, reasons: Vec<String>) -> PlanChoice {
+    let parts = prediction.parts().iter().map(|part| PlanPart {
+        part: part.kind.name().to_owned(),
+        device: part.device.to_string(),
+        bytes: part.bytes,
+    });
+    PlanChoice {
+        context: plan.settings.context,
+        slots: plan.sequences,
+        kv_type: plan.settings.kv_type.name().to_owned(),
+        gpu_layers: plan.offload.count(),
+        total: prediction.total(),
+        parts: parts.collect(),
+        reasons,
+    }
+}
+
+fn devices(machine: &Machine) -> Vec<PlanDevice> {
+    let device = |id: &DeviceId, memory: Capacity| PlanDevice {
+        device: id.to_string(),
+        total: memory.total,
+        free: memory.free,
+    };
+    let host = device(&DeviceId::host(), machine.host);
+    let others = machine.accelerators.iter();
+    std::iter::once(host)
+        .chain(others.map(|accelerator| device(&accelerator.id, accelerator.memory)))
+        .collect()
+}
