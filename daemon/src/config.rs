@@ -6,8 +6,11 @@
 
 mod address;
 mod backend;
+mod command;
+mod edit;
 mod environment;
 mod error;
+mod follow;
 mod kernels;
 mod key;
 mod live;
@@ -17,11 +20,13 @@ mod origin;
 mod pattern;
 mod rate;
 mod raw;
+mod report;
 mod sandbox;
 mod secret;
 mod share;
 mod size;
 mod value;
+mod watch;
 mod yaml;
 
 use std::ffi::OsString;
@@ -46,15 +51,19 @@ use raw::{RawSettings, RawTexts};
 
 pub use address::Endpoint;
 pub use backend::Backend;
+pub use command::{ConfigCommand, carry_out};
 pub use error::Error;
+pub use follow::{follow, tell};
 pub use kernels::Kernels;
 pub use key::{Applies, KEYS, Key};
 pub use live::{FileState, LiveConfig, Refusal, Reloaded};
 pub use models::{Group, MODEL_KEYS, ModelRule, ModelRules, ModelSettings};
 pub use origin::SettingOrigin;
+pub use report::report;
 pub use sandbox::Sandbox;
 pub use secret::Secret;
 pub use share::{DeviceBudget, Share};
+pub use watch::{Changes, FileWatch, Watch, Watching};
 
 /// Name of the file in the home.
 pub const FILE: &str = "config.yaml";
@@ -168,6 +177,8 @@ pub struct Config {
     pub origins: Vec<(&'static str, String, SettingOrigin)>,
     /// The text of each key that the settings were read from, and its origin.
     raw: RawTexts,
+    /// The stamp of the file that they were read from; `None` without a file.
+    file_stamp: Option<String>,
     /// A warning for each unknown variable with the prefix `SLM_`, and for each variable of Ollama with a value that its key
     /// cannot have. Other programs use these names too, so neither is an error.
     pub warnings: Vec<String>,
@@ -194,24 +205,46 @@ impl Config {
     /// Reads all settings of this home.
     fn at(home: &Path, flags: &Flags, environment: &dyn Environment) -> Result<Self, Error> {
         let path = home.join(FILE);
+        // Before the file is read, so that a change in between makes the settings stale.
+        let file_stamp = fs::stamp(&path);
+        let text = fs::read_text(&path, MAX_FILE)?;
+        let config = Self::of_text(home, text.as_deref(), flags, environment)?;
+        Ok(Self {
+            file_stamp,
+            ..config
+        })
+    }
+
+    /// Reads all settings of this home, with a text in the place of its file.
+    fn of_text(
+        home: &Path,
+        text: Option<&str>,
+        flags: &Flags,
+        environment: &dyn Environment,
+    ) -> Result<Self, Error> {
         let mut settings = RawSettings::defaults();
-        if let Some(text) = fs::read_text(&path, MAX_FILE)? {
-            settings.add_file(&path, &text)?;
+        if let Some(text) = text {
+            settings.add_file(&home.join(FILE), text)?;
         }
         settings.add_environment(environment);
         settings.add_flags(flags);
         let mut warnings = unknown_names(environment);
         warnings.extend(settings.add_ollama(environment, home));
+        let config = settings.read(home.to_owned())?;
+        Ok(Self { warnings, ..config }.with_environment(environment))
+    }
+
+    /// These settings with those that only the environment has.
+    fn with_environment(self, environment: &dyn Environment) -> Self {
         let hub_token = environment
             .get(HUB_TOKEN)
             .filter(|token| !token.trim().is_empty());
-        Ok(Self {
-            warnings,
+        Self {
             hub_token: hub_token.map(Secret),
             logins: logins(environment),
             driver_variables: driver_variables(environment),
-            ..settings.read(home.to_owned())?
-        })
+            ..self
+        }
     }
 
     /// The settings of a model that differ from those for all models.

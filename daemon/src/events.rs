@@ -31,7 +31,7 @@ struct Inner {
     end: CancellationToken,
 }
 
-/// The last events, the oldest first. Jobs are apart, so that many of them do not push out the decisions about models.
+/// The last events, the oldest first. Jobs and changed settings are apart, so that many of them do not push out the decisions about models.
 #[derive(Debug)]
 struct Recent {
     /// The id of the last event.
@@ -132,7 +132,7 @@ impl Events {
 impl Recent {
     fn keep(&mut self, event: Event) {
         let events = match event.kind {
-            EventKind::Job => &mut self.jobs,
+            EventKind::Job | EventKind::Configured | EventKind::ConfigRefused => &mut self.jobs,
             _ => &mut self.models,
         };
         if events.len() == KEPT

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use crate::config::{Flags, KEYS};
+use crate::config::{ConfigCommand, Flags, KEYS};
 use crate::env;
 
 const EXAMPLES: &str = "Examples:
@@ -12,11 +12,15 @@ const EXAMPLES: &str = "Examples:
   slmd --home /srv/slm --port 8080      another store, another port
   slmd --keep-alive 1h --log debug      keep models longer, log more
   slmd openapi > docs/openapi.json      write the description of the API
+  slmd config check < new.yaml          check a configuration file
 
 Every option can also be set in config.yaml in the home, or in the environment; options override the environment, and the environment overrides the file.";
 
 /// The subcommand that prints the OpenAPI document.
 pub const OPENAPI: &str = "openapi";
+
+/// The subcommand that shows, checks and changes the configuration.
+const CONFIG: &str = "config";
 
 /// The command line as clap sees it.
 pub fn command() -> Command {
@@ -47,8 +51,54 @@ pub fn command() -> Command {
             Command::new(OPENAPI)
                 .about("Prints the OpenAPI document of the API, which GET /slm/v1/openapi.json serves"),
         )
+        .subcommand(config())
         .arg(home)
         .args(keys)
+}
+
+/// `slmd config`, which `slm config` calls.
+fn config() -> Command {
+    let key = || Arg::new("key").value_name("KEY").required(true);
+    let value = Arg::new("value")
+        .value_name("VALUE")
+        .required(true)
+        .allow_hyphen_values(true);
+    Command::new(CONFIG)
+        .about("Shows, checks and changes config.yaml; `slm config` is more comfortable")
+        .subcommand_required(true)
+        .subcommand(Command::new("show").about("Prints all settings as JSON"))
+        .subcommand(Command::new("check").about("Checks the text on standard input"))
+        .subcommand(
+            Command::new("replace").about("Replaces config.yaml by the text on standard input"),
+        )
+        .subcommand(
+            Command::new("set")
+                .about("Sets a key in config.yaml")
+                .arg(key())
+                .arg(value),
+        )
+        .subcommand(
+            Command::new("unset")
+                .about("Removes a key from config.yaml")
+                .arg(key()),
+        )
+}
+
+/// The command of `slmd config`; `None` without that subcommand.
+pub fn config_command(matches: &ArgMatches) -> Option<ConfigCommand> {
+    let (name, matches) = matches.subcommand_matches(CONFIG)?.subcommand()?;
+    let text = |name| matches.get_one::<String>(name).cloned().unwrap_or_default();
+    match name {
+        "show" => Some(ConfigCommand::Show),
+        "check" => Some(ConfigCommand::Check),
+        "replace" => Some(ConfigCommand::Replace),
+        "set" => Some(ConfigCommand::Set {
+            key: text("key"),
+            value: text("value"),
+        }),
+        "unset" => Some(ConfigCommand::Unset { key: text("key") }),
+        _ => None,
+    }
 }
 
 /// The options that the command line sets.
@@ -92,6 +142,24 @@ mod tests {
                 ("max_queue", "3".to_owned())
             ]
         );
+    }
+
+    #[test]
+    fn the_commands_of_the_configuration_are_read() {
+        let command_of = |arguments: &[&str]| {
+            let arguments = ["slmd", "--home", "/x", "config"].iter().chain(arguments);
+            let matches = command().try_get_matches_from(arguments).unwrap();
+            assert_eq!(read(&matches).home, Some("/x".into()));
+            config_command(&matches)
+        };
+        let set = ConfigCommand::Set {
+            key: "keep_alive".into(),
+            value: "-1".into(),
+        };
+        assert_eq!(command_of(&["set", "keep_alive", "-1"]), Some(set));
+        assert_eq!(command_of(&["show"]), Some(ConfigCommand::Show));
+        let matches = command().try_get_matches_from(["slmd"]).unwrap();
+        assert_eq!(config_command(&matches), None);
     }
 
     #[test]

@@ -101,6 +101,38 @@ pub fn replace(path: &Path, text: &str) -> Result<(), Error> {
     fs::rename(&new, path).name("put in place", path)
 }
 
+/// Replaces a file of the user atomically and durably. Its mode stays, and a link to it stays a link.
+///
+/// # Errors
+/// When it cannot be written or renamed.
+pub fn replace_kept(path: &Path, text: &str) -> Result<(), Error> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mode = match fs::metadata(&path) {
+        Ok(found) => found.permissions().mode() & 0o777,
+        Err(_) => 0o600,
+    };
+    let new = path.with_extension("new");
+    let write = || {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&new)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().name("write", &new)?;
+    fs::rename(&new, &path).name("put in place", &path)?;
+    match path.parent().map(fs::File::open) {
+        Some(folder) => folder
+            .and_then(|folder| folder.sync_all())
+            .name("sync the folder of", &path),
+        None => Ok(()),
+    }
+}
+
 /// Removes a file, if it exists.
 ///
 /// # Errors
@@ -182,6 +214,45 @@ pub fn at_socket(path: &Path) -> Result<AtSocket, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(AtSocket::Nothing),
         Err(error) => Err(error).name("look at", path),
     }
+}
+
+/// Names and stamps of the files in a folder, sorted; at most a thousand, and none if the folder cannot be read.
+pub fn stamps(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let entries = entries.flatten().take(1000);
+    let mut stamps: Vec<String> = entries.filter_map(|entry| stamp(&entry.path())).collect();
+    stamps.sort_unstable();
+    stamps
+}
+
+/// File systems whose changes the system does not report, because another machine or program makes them: their magic numbers.
+const UNREPORTED: &[(u32, &str)] = &[
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xfe53_4d42, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0x0102_1997, "9P"),
+    (0x6573_5546, "FUSE"),
+    (0x00c3_6400, "Ceph"),
+];
+
+/// Why the system would not report a change of this file in its folder, for people; `None` if it does.
+pub fn reports_no_changes(file: &Path) -> Option<String> {
+    if fs::symlink_metadata(file).is_ok_and(|found| found.is_symlink()) {
+        return Some(format!("{} is a symbolic link", file.display()));
+    }
+    let system = rustix::fs::statfs(file.parent()?).ok()?;
+    // The number has another type on other processors, and 32 bits.
+    let kind = (system.f_type as u64 & u64::from(u32::MAX)) as u32;
+    let (_, name) = UNREPORTED.iter().find(|(number, _)| *number == kind)?;
+    Some(format!("it is on a file system of the kind {name}"))
+}
+
+/// Whether the path is a folder.
+pub fn is_folder(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_dir())
 }
 
 /// Whether the path is a regular file.

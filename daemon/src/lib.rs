@@ -43,6 +43,7 @@ pub mod operations;
 pub mod options;
 pub mod origin_check;
 mod path;
+mod pins;
 pub mod planner;
 mod progress;
 pub mod prompt;

@@ -3,6 +3,7 @@
 //! Each states what happens when its client disconnects: *cancel* ends the work, *detach* continues it.
 
 mod adopt;
+mod config;
 mod docs;
 mod events;
 mod explain;
@@ -37,6 +38,8 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(rerank::post_v1))
         .routes(routes!(explain::post))
         .routes(routes!(plan::post))
+        .routes(routes!(config::get))
+        .routes(routes!(config::reload))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
         .routes(routes!(login::list))

@@ -25,7 +25,7 @@ use crate::accept;
 use crate::app::App;
 use crate::apply::{self, Owners};
 use crate::blocking;
-use crate::config::{self, Config, LiveConfig};
+use crate::config::{self, Config, ConfigCommand, FileWatch, LiveConfig};
 use crate::cpu::CpuModules;
 use crate::descriptors;
 use crate::env::{Environment, Process};
@@ -40,6 +40,7 @@ use crate::note::DaemonNote;
 use crate::openapi;
 use crate::operations::Operations;
 use crate::origin_check::{LiveCheck, OriginCheck};
+use crate::pins;
 use crate::responses::Responses;
 use crate::router::router;
 use crate::scheduler::{self, ConfiguredLoader, Scheduler, Spares};
@@ -69,7 +70,22 @@ pub fn main() -> ExitCode {
         return print_document();
     }
     let flags = flags::read(&matches);
+    if let Some(command) = flags::config_command(&matches) {
+        return configure(&command, &flags);
+    }
     match serve_until_signal(flags, Process) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_line(&format!("slmd: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Shows, checks or changes the configuration.
+fn configure(command: &ConfigCommand, flags: &config::Flags) -> ExitCode {
+    let done = config::carry_out(command, flags, &Process, std::io::stdin().lock());
+    match done.and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             print_line(&format!("slmd: {error:#}"));
@@ -241,7 +257,7 @@ impl Service {
         let app = App {
             needs,
             accelerators,
-            events,
+            events: events.clone(),
             responses,
             transfers,
             registry: registry.clone(),
@@ -251,13 +267,17 @@ impl Service {
             sources,
             templates: template::Cache::default(),
         };
+        let pins = pins::follow(app.clone());
         let listener_closed = CancellationToken::new();
         let note = open_listeners(&config, app, live_check, &shutdown, &listener_closed).await?;
+        let watch = FileWatch::start(&config.home);
+        let files = config::follow(live.clone(), registry.clone(), events, watch);
+        let changes = owners.follow(live.clone());
         let graceful = shutdown.graceful.clone();
-        let follow = owners.follow(live.clone());
-        shutdown
-            .tasks
-            .spawn(async move { graceful.run_until_cancelled(follow).await });
+        shutdown.tasks.spawn(async move {
+            let follow = async { tokio::join!(files, changes, pins) };
+            graceful.run_until_cancelled(follow).await
+        });
         shutdown.tasks.spawn(sweep(
             registry.clone(),
             Schedule::default(),

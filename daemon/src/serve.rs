@@ -81,6 +81,20 @@ pub async fn unpin(app: &App, name: &ModelName) -> Result<bool, Error> {
     }
 }
 
+/// Unloads the models that were loaded by this name and are other weights than its model now, each after its last request.
+///
+/// # Errors
+/// When no model has this name.
+pub async fn unload_earlier(app: &App, name: &ModelName) -> Result<(), Error> {
+    let now = app.registry.model(name).await?;
+    for loaded in app.scheduler.list().await {
+        if loaded.name == now.name && loaded.key != now.key() {
+            app.scheduler.unload(Which::Key(loaded.key), false).await;
+        }
+    }
+    Ok(())
+}
+
 /// Unloads the model of this name once it is idle; a pinned model only with `even_pinned`. If that model is not loaded, unloads the
 /// model that was loaded by this name, whose name is gone or damaged or belongs to another model by now.
 ///

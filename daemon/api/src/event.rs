@@ -1,4 +1,4 @@
-//! Events of the daemon (ours): what it loads, unloads and refuses, with the reason, and the states of jobs.
+//! Events of the daemon (ours): what it loads, unloads and refuses, with the reason, the states of jobs, and changed settings.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct Event {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// The model; empty for `missed`.
+    /// The model; empty for `missed`, `configured` and `config_refused`.
     pub model: String,
     /// What happened and why, for people, with the numbers that decided.
     pub text: String,
@@ -54,6 +54,10 @@ pub enum EventKind {
     Unpinned,
     /// A job changed its state.
     Job,
+    /// A changed `config.yaml` is applied, or all catalogs are in force again.
+    Configured,
+    /// A changed `config.yaml` or a catalog is refused, and its last good version stays in force.
+    ConfigRefused,
     /// Events were left out, because the client read too slowly or came too late.
     Missed,
 }

@@ -10,6 +10,7 @@
 
 pub mod anthropic;
 mod cloud;
+mod config;
 pub mod duration;
 mod embed;
 mod error;
@@ -33,6 +34,10 @@ use serde::{Deserialize, Deserializer};
 pub const OLLAMA: &str = "0.33.0";
 
 pub use cloud::{CloudStatus, RecommendationsResponse, StatusResponse};
+pub use config::{
+    ConfigApplies, ConfigMistake, ConfigModel, ConfigOrigin, ConfigResponse, ConfigSetting,
+    ConfigWatching,
+};
 pub use embed::{
     Document, EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, RankedDocument,
     RerankRequest, RerankResponse, Texts, Usage,

@@ -17,6 +17,9 @@ pub struct LoadRequest {
     /// How long the model stays loaded when it is not used; the default is the setting `keep_alive`. A pinned model stays anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<KeepAlive>,
+    /// Whether the earlier weights of this name are unloaded once the new ones are loaded, after the answers that use them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
 }
 
 /// Answer of `POST /slm/v1/load` and `POST /slm/v1/pin`.

@@ -80,6 +80,10 @@ pub const UNPIN: &str = "/slm/v1/unpin";
 pub const WHY: &str = "/slm/v1/why";
 /// Events as they happen (ours): `GET`.
 pub const EVENTS: &str = "/slm/v1/events";
+/// The settings in force (ours, on the Unix socket only): `GET`.
+pub const CONFIG: &str = "/slm/v1/config";
+/// Read `config.yaml` again (ours, on the Unix socket only): `POST`.
+pub const CONFIG_RELOAD: &str = "/slm/v1/config/reload";
 /// Tokens of a text (ours): `POST`.
 pub const TOKENIZE: &str = "/slm/v1/tokenize";
 /// Text of tokens (ours): `POST`.

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::raw::RawSettings;
-use super::{Applies, Config, Error, Flags, KEYS, Key, SettingOrigin};
-use crate::blocking;
+use super::{Applies, Config, Error, Flags, KEYS, Key, SettingOrigin, Watching};
 use crate::env::Environment;
+use crate::{blocking, fs};
 
 /// The settings in force. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ struct Inner {
     started: BTreeMap<&'static str, (String, SettingOrigin)>,
     sender: watch::Sender<Arc<Config>>,
     file: Mutex<FileState>,
+    watching: Mutex<Watching>,
     /// One reload at a time, so that an earlier state of the file never replaces a later one.
     turn: tokio::sync::Mutex<()>,
 }
@@ -93,6 +94,7 @@ impl LiveConfig {
             started: started.collect(),
             sender: watch::Sender::new(Arc::new(config)),
             file: Mutex::default(),
+            watching: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }))
     }
@@ -110,6 +112,29 @@ impl LiveConfig {
     /// What the file says beside the settings in force.
     pub fn file_state(&self) -> FileState {
         self.file().clone()
+    }
+
+    /// How changes of the file are noticed.
+    pub fn watching(&self) -> Watching {
+        self.lock_watching().clone()
+    }
+
+    /// Notes how changes of the file are noticed.
+    pub(super) fn set_watching(&self, watching: Watching) {
+        *self.lock_watching() = watching;
+    }
+
+    fn lock_watching(&self) -> MutexGuard<'_, Watching> {
+        self.0
+            .watching
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the file is another one than the settings in force were read from.
+    pub(super) fn is_stale(&self) -> bool {
+        let config = self.current();
+        fs::stamp(&config.file()) != config.file_stamp
     }
 
     /// Reads the file again, and applies it if it has no mistake.
@@ -147,11 +172,11 @@ impl LiveConfig {
         raw.values
             .extend(inner.started.iter().map(|(name, set)| (*name, set.clone())));
         let in_force = Config {
-            hub_token: configured.hub_token,
-            logins: configured.logins,
+            file_stamp: configured.file_stamp,
             warnings: configured.warnings,
             ..raw.read(home)?
         };
+        let in_force = in_force.with_environment(&*inner.environment);
         let state = FileState {
             refused: None,
             waiting,

@@ -207,6 +207,7 @@ impl RawSettings {
                 .collect(),
             models: self.models,
             raw: self.values,
+            file_stamp: None,
             warnings: Vec::new(),
             home,
         };

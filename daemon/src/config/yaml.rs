@@ -87,12 +87,13 @@ fn belongs_to(line: &str, parent: Option<usize>) -> bool {
     inner.is_empty() || inner.starts_with('#') || parent.is_none_or(|parent| depth(line) > parent)
 }
 
-fn depth(line: &str) -> usize {
+/// Bytes of blanks before a line.
+pub(super) fn depth(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
 /// Whether a line sets this key. The key may have a colon in it.
-fn sets(line: &str, key: &str) -> bool {
+pub(super) fn sets(line: &str, key: &str) -> bool {
     let line = line.trim_start().trim_start_matches(['"', '\'']);
     let rest = line
         .strip_prefix(key)

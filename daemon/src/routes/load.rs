@@ -34,6 +34,9 @@ pub(crate) async fn load(
 ) -> Result<Json<LoadResponse>, Error> {
     let target = target(&request)?;
     let timings = serve::load(&app, &target, None).await?;
+    if request.replace {
+        serve::unload_earlier(&app, &target.model).await?;
+    }
     Ok(loaded(&app, &target, &timings).await)
 }
 
@@ -58,6 +61,9 @@ pub(crate) async fn pin(
 ) -> Result<Json<LoadResponse>, Error> {
     let target = target(&request)?;
     let timings = serve::pin(&app, &target).await?;
+    if request.replace {
+        serve::unload_earlier(&app, &target.model).await?;
+    }
     Ok(loaded(&app, &target, &timings).await)
 }
 

@@ -1,5 +1,4 @@
 use super::*;
-use crate::fs;
 
 struct Home {
     folder: tempfile::TempDir,
@@ -144,7 +143,12 @@ async fn a_file_that_cannot_be_read_is_refused() {
 
 #[tokio::test]
 async fn environment_and_flags_override_a_change_of_the_file() {
-    let home = Home::with("", &[("SLM_MAX_QUEUE", "9")], &[("threads", "3")]);
+    let variables = [
+        ("SLM_MAX_QUEUE", "9"),
+        ("HF_TOKEN", "hush"),
+        ("CUDA_VISIBLE_DEVICES", "1"),
+    ];
+    let home = Home::with("", &variables, &[("threads", "3")]);
     let now = home.write("max_queue: 8\nthreads: 2\nparallel: 2\n").await;
     assert_eq!(now, applied(&["parallel"], &[]));
     let config = home.live.current();
@@ -152,6 +156,8 @@ async fn environment_and_flags_override_a_change_of_the_file() {
         (config.max_queue, config.threads, config.parallel),
         (9, 3, 2)
     );
+    assert!(config.hub_token.is_some());
+    assert_eq!(config.driver_variables.len(), 1);
 }
 
 #[tokio::test]

@@ -65,3 +65,72 @@ async fn a_changed_file_counts_for_the_next_load() {
     assert!(matches!(refused, Reloaded::Refused(_)), "{refused:?}");
     assert_eq!(service.load_with(json!({})).await.0, 16);
 }
+
+#[tokio::test]
+async fn a_model_is_pinned_as_long_as_the_configuration_says_so() {
+    let service = configured_by("models: {m: {pin: true}, gone: {pin: true}}\n").await;
+    let following = tokio::spawn(crate::pins::follow(service.app.clone()));
+    let is_pinned = async |wanted: bool| {
+        loop {
+            let loaded = service.app.scheduler.list().await;
+            if loaded.iter().any(|model| model.pinned) == wanted {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    is_pinned(true).await;
+    service.reload("threads: 1\n").await;
+    is_pinned(false).await;
+    service.reload("models: {m: {pin: true}}\n").await;
+    is_pinned(true).await;
+    following.abort();
+}
+
+#[tokio::test]
+async fn the_settings_are_shown_on_the_socket_only_and_read_again_on_request() {
+    let service = configured_by("context_length: 40\n").await;
+    service
+        .get("/slm/v1/config")
+        .await
+        .refuses(403, "unix_socket_only", "Unix socket");
+    let ask = async |method: &str, path: &str| {
+        let mut request = Service::request(method, path).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Peer::Unix);
+        let answer = service.send(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    };
+    let shown = ask("GET", "/slm/v1/config").await;
+    let of = |shown: &Value, key: &str| {
+        let settings = shown["settings"].as_array().unwrap().iter();
+        settings
+            .clone()
+            .find(|one| one["key"] == key)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(
+        of(&shown, "context_length"),
+        json!({"key": "context_length", "value": "40", "default": "4096", "origin": "file", "line": 1, "applies": "now"})
+    );
+    let file = service.app.config.current().file();
+    fs::replace(&file, "port: 1\nmodels: {m: {parallel: 2}}\n").unwrap();
+    let shown = ask("POST", "/slm/v1/config/reload").await;
+    assert_eq!(of(&shown, "context_length")["origin"], "default");
+    assert_eq!(of(&shown, "port")["waiting"], "1");
+    assert_eq!(
+        shown["models"],
+        json!([{"model": "m", "line": 2, "settings": {"parallel": "2"}}])
+    );
+    fs::replace(&file, "port: 1\nlog: loud\n").unwrap();
+    let shown = ask("POST", "/slm/v1/config/reload").await;
+    assert_eq!(shown["refused"]["line"], 2);
+    assert_eq!(shown["refused"]["earlier_in_force"], true);
+    let folder = service.home.path().join("catalogs");
+    std::fs::create_dir(&folder).unwrap();
+    fs::replace(&folder.join("a.yaml"), "version: 1\nmodel: []\n").unwrap();
+    let shown = ask("GET", "/slm/v1/config").await;
+    assert_eq!(shown["catalogs"][0]["line"], 2);
+    assert_eq!(shown["catalogs"][0]["earlier_in_force"], false);
+}
