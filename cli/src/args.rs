@@ -1,5 +1,7 @@
 //! The command line. The texts of `--help` stand here; `docs/cli.md` is generated from them.
 
+mod config;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 
+pub(crate) use self::config::{Config, ConfigAction};
 use crate::completion::models;
 use crate::output::{Color, OutputMode};
 
@@ -227,6 +230,15 @@ pub(crate) enum Command {
     /// The daemon keeps the last decisions with their reasons while it runs.
     #[command(after_help = "Examples:\n  slm why\n  slm why smollm2")]
     Why(Why),
+    /// Show and change the configuration of the daemon.
+    ///
+    /// A running daemon applies a change of config.yaml at once, or says what waits for a restart.
+    #[command(after_help = "Examples:
+  slm config get
+  slm config set keep_alive 1h
+  slm config set models.phi4-mini.pin true
+  slm config edit")]
+    Config(Config),
     /// Run the daemon in this terminal, or stop a running daemon.
     #[command(after_help = "Examples:
   slm serve

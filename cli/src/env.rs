@@ -19,11 +19,15 @@ pub(crate) const TERM: &str = "TERM";
 const PLAIN_TERMINALS: [&str; 3] = ["dumb", "cons25", "emacs"];
 /// The user's home folder, for `~`.
 pub(crate) const HOME: &str = "HOME";
+/// The user's editor for a terminal.
+pub(crate) const VISUAL: &str = "VISUAL";
+/// The user's editor.
+pub(crate) const EDITOR: &str = "EDITOR";
 /// Folders with programs.
 const PATH: &str = "PATH";
 
 /// Variables for the reference page, with their meaning.
-pub(crate) const DOCUMENTED: [(&str, &str); 4] = [
+pub(crate) const DOCUMENTED: [(&str, &str); 6] = [
     (SLM_HOST, "Address of the daemon, as for `--host`."),
     (
         SLM_HOME,
@@ -34,6 +38,8 @@ pub(crate) const DOCUMENTED: [(&str, &str); 4] = [
         "Path of the Unix socket of the home's daemon, as for `slmd --socket`.",
     ),
     (NO_COLOR, "If set, `--color auto` means `never`."),
+    (VISUAL, "The editor of `slm config edit`."),
+    (EDITOR, "The same, if VISUAL is not set."),
 ];
 
 /// A source of variables; in tests, a table.

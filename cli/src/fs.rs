@@ -5,7 +5,7 @@
 )]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -171,6 +171,28 @@ pub(crate) fn append_private(path: &Path) -> Result<File, Error> {
         .mode(0o600)
         .open(path)
         .map_err(failed("open", path))
+}
+
+/// Writes a new file for this user alone.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    remove(path)?;
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(failed("write", path))
+}
+
+/// Removes a file, if it exists.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(failed("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -80,6 +80,8 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<Exit> {
         Command::Why(args) => until_ctrl_c(commands::why::run(context, &args)).await,
         Command::Gc => until_ctrl_c(commands::gc::run(&context)).await,
         Command::Stop(args) => until_ctrl_c(commands::stop::run(context, &args)).await,
+        // The editor gets Ctrl-C itself.
+        Command::Config(args) => commands::config::run(context, &args).await,
         Command::Serve(args) => until_ctrl_c(commands::serve::run(&context, &args)).await,
         Command::Launch(args) => until_ctrl_c(commands::launch::run(&context, &args)).await,
         Command::Status => until_ctrl_c(commands::status::run(context)).await,

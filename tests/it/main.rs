@@ -7,6 +7,7 @@ mod architecture;
 mod artifacts;
 mod backends;
 mod clients;
+mod config;
 mod crash;
 mod faults;
 mod harness;

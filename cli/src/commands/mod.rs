@@ -1,6 +1,7 @@
 //! One file per command: arguments to requests, replies to text.
 
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod gc;
