@@ -180,9 +180,14 @@ pub(crate) enum Command {
     ///
     /// Local weights that the Modelfile names get into the store without copying, where the file system
     /// allows it.
+    ///
+    /// With `--watch`, a loaded model is replaced too: running answers end on the old one, and the next request gets the new one.
+    /// A Modelfile with a mistake leaves the model as it was. Replace local weights by a new file of the same name; the store may
+    /// share the bytes of the old one.
     #[command(after_help = "Examples:
   slm create pirate -f Modelfile
   slm create precise -f Modelfile --param temperature=0 --param num_ctx=8192
+  slm create pirate -f Modelfile --watch
   echo 'FROM ./model.gguf' | slm create mine -f -")]
     Create(Create),
     /// List the models on disk.
@@ -586,6 +591,9 @@ pub(crate) struct Create {
     /// Fail if the base is not on disk, instead of pulling it.
     #[arg(long)]
     pub(crate) no_pull: bool,
+    /// Stay, and create the model anew whenever the Modelfile or a local file that it names changes.
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 /// Arguments of `slm ps`.

@@ -64,6 +64,24 @@ pub(crate) fn kind(path: &Path) -> Result<Option<Kind>, Error> {
     }
 }
 
+/// What changes when a file is written or replaced: its inode, its size, and the time of its last change in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileStamp {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+/// The stamp of a file, links followed; `None` if there is none.
+pub(crate) fn file_stamp(path: &Path) -> Option<FileStamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(FileStamp {
+        inode: found.ino(),
+        size: found.len(),
+        changed: (found.mtime(), found.mtime_nsec()),
+    })
+}
+
 /// Whether `path` is a regular file that somebody may execute.
 pub(crate) fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)

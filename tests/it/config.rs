@@ -1,8 +1,9 @@
-//! Configuration that changes while the daemon runs.
+//! Configuration that changes while the daemon runs, and models that follow their Modelfiles.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -119,4 +120,53 @@ fn slm_config_changes_the_file_with_and_without_a_daemon() {
     let wrong = home.slm(&["config", "edit"]).fails(1);
     assert!(wrong.contains("config.yaml line 3: keep_alive:"), "{wrong}");
     assert!(read().contains("keep_alive: 3h"), "{}", read());
+}
+
+#[test]
+fn a_watched_modelfile_makes_its_model_anew() {
+    let home = Home::new(Engine::Mock);
+    let _daemon = home.daemon();
+    home.create_tiny("base");
+    let path = home.file("Modelfile", "FROM base\nSYSTEM one\n");
+    let mut watch = home
+        .program("slm")
+        .args(["create", "mine", "--watch"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("slm starts");
+    let said = watch.stderr.take().expect("a pipe");
+    let mut said = BufReader::new(said).lines().map(|line| line.expect("text"));
+    let mut until = |words: &str| {
+        assert!(said.any(|line| line.contains(words)), "slm says {words:?}");
+    };
+    let system = || home.slm(&["show", "mine", "--modelfile"]).ok();
+    until("watching its files");
+    assert!(system().contains("SYSTEM one"), "{}", system());
+    fs::write(&path, "FROM base\nSYSTEM another\n").expect("a writable directory");
+    until("created `mine`");
+    until("watching its files");
+    assert!(system().contains("SYSTEM another"), "{}", system());
+    fs::write(&path, "FORM base\nSYSTEM a third\n").expect("a writable directory");
+    until("`mine` stays as it was");
+    assert!(system().contains("SYSTEM another"), "{}", system());
+
+    // A loaded model with other weights is replaced by the new one.
+    fs::write(&path, "FROM base\n").expect("a writable directory");
+    until("watching its files");
+    until("watching its files");
+    home.slm(&["load", "mine"]).ok();
+    home.file("other.gguf", gguf_writer::tiny::llama(8));
+    fs::write(&path, "FROM ./other.gguf\nSYSTEM new\n").expect("a writable directory");
+    until("loaded the new `mine`");
+    let loaded: Value = serde_json::from_str(&home.slm(&["ps", "--json"]).ok()).expect("JSON");
+    assert_eq!(
+        loaded["models"].as_array().map(Vec::len),
+        Some(1),
+        "{loaded}"
+    );
+
+    let pid = rustix::process::Pid::from_child(&watch);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("our own child");
+    assert_eq!(watch.wait().expect("our own child").code(), Some(130));
 }

@@ -3,6 +3,8 @@
 //! The client parses the Modelfile, because it can show every mistake at its line and has the files
 //! that the Modelfile names. The daemon gets the weights as blobs and the rest as values.
 
+mod watch;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +23,16 @@ use crate::replaced::{NameTarget, with_replaced};
 use crate::weights::{Base, PathRoots, Sender};
 use crate::{env, fs, params, text};
 
-/// Creates the model, and reports how its weights got into the store.
+/// Creates the model, once or after each change of its files.
 pub(crate) async fn run(context: &Context, args: &Create) -> anyhow::Result<Exit> {
+    match args.watch {
+        true => watch::run(context, args).await,
+        false => once(context, args).await,
+    }
+}
+
+/// Creates the model, and reports how its weights got into the store.
+async fn once(context: &Context, args: &Create) -> anyhow::Result<Exit> {
     let out = &context.out;
     let parameters = params::parse(&args.params, out)?;
     let recipe = read(out, &args.file)?;
@@ -66,6 +76,7 @@ pub(crate) async fn of_path(context: &Context, name: &str, path: &Path) -> anyho
         params: Vec::new(),
         quantize: None,
         no_pull: true,
+        watch: false,
     };
     let parameters = Parameters::default();
     make(context, &args, &recipe, &parameters, &roots, base).await?;
