@@ -43,6 +43,7 @@ fn compile_shim(ggml: &Path) {
         .include(ggml.join("include"))
         .include(ggml.join("src"))
         .file("shim/kernels.cpp")
+        .file("shim/measure.cpp")
         .file("shim/memory.cpp");
     build.compile("slm_kernels");
 }

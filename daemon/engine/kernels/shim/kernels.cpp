@@ -41,9 +41,24 @@ class Operations : public ggml::cpu::extra_buffer_type {
     }
 };
 
-// Wraps the buffer type CPU_REPACK and keeps weights out of it that are multiplied faster in their own layout.
-class KeepOutOfRepack : public ggml::cpu::extra_buffer_type {
+// The ways to compute products, by the type of their weights.
+struct Choices {
+    slm::Choice of[GGML_TYPE_COUNT];
+
+    Choices() { of[GGML_TYPE_Q4_K].repack = false; }
+};
+
+// Never freed, as are the hooks.
+Choices & choices() {
+    static Choices & choices = *new Choices;
+    return choices;
+}
+
+// Wraps a buffer type that packs weights, and keeps weights out of it that are multiplied faster in another layout.
+class KeepOut : public ggml::cpu::extra_buffer_type {
   public:
+    explicit KeepOut(bool slm::Choice::*permits) : permits(permits) {}
+
     void wrap(ggml_backend_buffer_type_t type) {
         wrapped = type;
         packing = static_cast<ggml::cpu::extra_buffer_type *>(type->context);
@@ -53,17 +68,19 @@ class KeepOutOfRepack : public ggml::cpu::extra_buffer_type {
     void unwrap() {
         if (wrapped != nullptr) {
             wrapped->context = packing;
+            wrapped = nullptr;
         }
     }
 
     bool supports_op(ggml_backend_dev_t device, const ggml_tensor * op) override {
-        const bool ours = op->op == GGML_OP_MUL_MAT && op->src[0]->type == GGML_TYPE_Q4_K;
-        return !ours && packing->supports_op(device, op);
+        const bool kept_out = op->op == GGML_OP_MUL_MAT && !(choices().of[op->src[0]->type].*permits);
+        return !kept_out && packing->supports_op(device, op);
     }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override { return packing->get_tensor_traits(op); }
 
   private:
+    bool slm::Choice::*const permits;
     ggml_backend_buffer_type_t wrapped = nullptr;
     ggml::cpu::extra_buffer_type * packing = nullptr;
 };
@@ -92,7 +109,8 @@ using BufferTypes = std::vector<ggml_backend_buffer_type_t>;
 // What is hooked into the module.
 struct Hooks {
     Operations operations;
-    KeepOutOfRepack keep_out;
+    KeepOut repack { &slm::Choice::repack };
+    KeepOut amx { &slm::Choice::amx };
     ggml_backend_buffer_type type = {};
     // The module's list with `type`, once that is in it.
     BufferTypes * list = nullptr;
@@ -196,7 +214,7 @@ int slm_add_kernels(int avx2_only, const char * repack, const char ** missing) {
         if (kernel.quantize != nullptr) {
             symbols.find(kernel.quantize, quantize);
         }
-        all.push_back(std::make_unique<slm::Multiply>(kernel, table->panels, quantize, module));
+        all.push_back(std::make_unique<slm::Multiply>(kernel, table->panels, quantize, module, choices().of[kernel.type]));
     }
     all.push_back(std::make_unique<slm::Attend>(*table, module));
     all.push_back(std::make_unique<slm::Activate>(*table));
@@ -212,7 +230,11 @@ int slm_add_kernels(int avx2_only, const char * repack, const char ** missing) {
     }
     Hooks & hook = hooks();
     if (packed != nullptr) {
-        hook.keep_out.wrap(packed);
+        hook.repack.wrap(packed);
+    }
+    // Only a module for processors with AMX has it.
+    if (const ggml_backend_buffer_type_t tiles = find_type(types(), "AMX")) {
+        hook.amx.wrap(tiles);
     }
     hook.operations.all = std::move(all);
     hook.type.device = device;
@@ -220,6 +242,12 @@ int slm_add_kernels(int avx2_only, const char * repack, const char ** missing) {
     hook.list = &types();
     hook.list->push_back(&hook.type);
     return 1;
+}
+
+void slm_choose_product(int type, int gemv, int gemm, int repack, int amx) {
+    if (type >= 0 && type < GGML_TYPE_COUNT) {
+        choices().of[type] = { gemv != 0, gemm != 0, repack != 0, amx != 0 };
+    }
 }
 
 int slm_asks_kernels(void) {
@@ -257,7 +285,8 @@ void slm_remove_kernels(void) {
     if (hook.list != nullptr) {
         hook.list->erase(std::find(hook.list->begin(), hook.list->end(), &hook.type));
         hook.list = nullptr;
-        hook.keep_out.unwrap();
+        hook.repack.unwrap();
+        hook.amx.unwrap();
     }
 }
 
@@ -266,6 +295,8 @@ void slm_remove_kernels(void) {
 int slm_add_kernels(int, const char *, const char **) {
     return 0;
 }
+
+void slm_choose_product(int, int, int, int, int) {}
 
 int slm_asks_kernels(void) {
     return 0;

@@ -8,8 +8,8 @@ extern "C" {
 
 // Registers the kernels with the CPU module:
 //
-// - products of small batches with quantized weights, bit-identical to llama.cpp's. Weights of Q4_K are kept out of CPU_REPACK, except
-//   where AMX takes them first;
+// - products of small batches with quantized weights, bit-identical to llama.cpp's. Weights of Q4_K are kept out of CPU_REPACK, unless
+//   `slm_choose_product` says otherwise or AMX takes them first;
 // - products of large batches, whose weights are dequantized once, and products with F16 weights. Inputs stay in F32;
 // - attention over an F16 KV cache, with sums in F32;
 // - GELU by its definition, where llama.cpp has a table of F16.
@@ -19,6 +19,11 @@ extern "C" {
 // Answers 1 when the kernels are registered. Else nothing is: 0 says that there are no kernels for this processor, -1 that the
 // module is not what they were written for, and `missing` names the difference.
 int slm_add_kernels(int avx2_only, const char * repack, const char ** missing);
+
+// Chooses how products with this type of weights (a `ggml_type`) are computed: small and large batches by a kernel of this crate or by
+// the module's, and whether weights may lie in CPU_REPACK and in the buffer type of AMX. Takes effect for weights that are loaded later.
+// Call it when nothing is computed.
+void slm_choose_product(int type, int gemv, int gemm, int repack, int amx);
 
 // Computes one small operation, and says whether the module asked the registered kernels when it did.
 int slm_asks_kernels(void);

@@ -7,6 +7,9 @@
     reason = "this crate is the door to kernels in C++, and nothing else"
 )]
 
+mod measure;
+pub mod products;
+
 use std::{
     ffi::{CStr, c_char, c_int},
     fmt, ptr,
@@ -25,11 +28,21 @@ mod shim {
             repack: *const c_char,
             missing: *mut *const c_char,
         ) -> c_int;
+        pub(super) fn slm_choose_product(
+            kind: c_int,
+            gemv: c_int,
+            gemm: c_int,
+            repack: c_int,
+            amx: c_int,
+        );
         pub(super) fn slm_asks_kernels() -> c_int;
         pub(super) fn slm_remove_kernels();
         pub(super) fn slm_clear_lazily();
     }
 }
+
+pub use measure::{bandwidth, products as measure_products};
+use products::{Choice, Way, Weights};
 
 /// The buffer type that weights are kept out of.
 const REPACK: &CStr = c"CPU_REPACK";
@@ -73,6 +86,32 @@ pub fn add() -> Result<(), Unavailable> {
         return Err(Unavailable::Module { missing });
     }
     Ok(())
+}
+
+/// Has products computed as chosen. Weights that are loaded already stay as they are.
+///
+/// Call it before another thread runs. Without [`add`] it has no effect.
+pub fn select(choices: &[Choice]) {
+    for choice in choices {
+        let ours = |way| c_int::from(way != Way::Plain);
+        // What AMX does not take goes where it would go without AMX.
+        let repack = match choice.few {
+            Way::Repack => true,
+            Way::Amx => choice.weights != Weights::Q4K,
+            Way::Plain | Way::Ours => false,
+        };
+        let amx = choice.few == Way::Amx;
+        // SAFETY: The function changes a table that is only read while something is computed, which the caller excludes.
+        unsafe {
+            shim::slm_choose_product(
+                measure::type_of(choice.weights),
+                ours(choice.few),
+                ours(choice.many),
+                c_int::from(repack),
+                c_int::from(amx),
+            );
+        }
+    }
 }
 
 /// Has buffers in main memory cleared by giving their pages back, so that a context takes memory only where it is used.

@@ -1,5 +1,7 @@
 //! The kernels compute what is to be computed, and what they leave alone llama.cpp computes.
 
+mod choice;
+
 use std::{
     ffi::{CStr, c_void},
     path::Path,
@@ -477,6 +479,8 @@ fn the_kernels_compute_what_is_to_be_computed() {
     check_absence();
     assert_eq!(add(), Ok(()));
     check_packing(&Processor::new(1));
+    choice::check_choice();
+    choice::check_measurement();
 }
 
 /// A module without the buffer type that weights are kept out of is not used at all.

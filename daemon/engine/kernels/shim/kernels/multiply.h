@@ -13,10 +13,18 @@
 
 namespace slm {
 
+// How products with one type of weights are computed, among the ways that are right.
+struct Choice {
+    bool gemv = true;   // small batches by the kernel here, not by the module's
+    bool gemm = true;   // the same for large ones
+    bool repack = true; // weights may lie in CPU_REPACK
+    bool amx = true;    // weights may lie in the buffer type of AMX
+};
+
 class Multiply : public Operation {
   public:
-    Multiply(const Kernel & kernel, const Panels & panels, Quantize quantize, const Module & module)
-        : kernel(kernel), panels(panels), quantize(quantize), module(module) {}
+    Multiply(const Kernel & kernel, const Panels & panels, Quantize quantize, const Module & module, const Choice & choice)
+        : kernel(kernel), panels(panels), quantize(quantize), module(module), choice(choice) {}
 
     // A two-dimensional matrix with a multiple of four rows, times contiguous inputs.
     bool takes(const ggml_tensor * op) const override {
@@ -30,7 +38,7 @@ class Multiply : public Operation {
             && weights->type == kernel.type && !ggml_is_empty(weights) && weights->nb[0] == ggml_type_size(weights->type)
             && weights->ne[0] % kernel.block_values == 0 && weights->ne[1] % 4 == 0 && weights->ne[2] == 1 && weights->ne[3] == 1
             && weights->buffer != nullptr && ggml_backend_buffer_is_host(weights->buffer)
-            && (kernel.gemm != nullptr || ggml_nrows(inputs) < GEMM_MIN_COLUMNS);
+            && (ggml_nrows(inputs) < GEMM_MIN_COLUMNS ? choice.gemv : kernel.gemm != nullptr && choice.gemm);
     }
 
     // Also covers what llama.cpp needs on its `use_ref` path: inputs of at most an F16 each.
@@ -155,6 +163,7 @@ class Multiply : public Operation {
     const Panels & panels;
     const Quantize quantize;
     const Module module;
+    const Choice & choice;
 };
 
 } // namespace slm
