@@ -103,6 +103,10 @@ fn unescape(path: &str) -> String {
 
 fn rotational(root: &Root, mount: &Mount<'_>) -> Option<bool> {
     let name = mount.device.rsplit('/').next()?;
+    // A disk of a hypervisor says that it rotates, whatever the host has.
+    if ["vd", "xvd"].iter().any(|disk| name.starts_with(disk)) {
+        return None;
+    }
     // A partition has no queue; the disk above it does. btrfs and overlays have numbers of no device, but may name one.
     [
         format!("/sys/dev/block/{}/queue", mount.number),

@@ -34,7 +34,10 @@ pub use pci::Vendor;
 pub use platform::{Platform, Virtual};
 pub use pressure::{Pressure, Stall};
 pub use processor::{Cache, CoreKind, NumaNode, Processor};
-pub use report::{BackendDevice, ModuleReport, NvmlCard, NvmlReport, Report};
+pub use report::{
+    BackendDevice, Measurement, ModuleReport, NvmlCard, NvmlReport, ProductTime, Report,
+    SandboxReport,
+};
 pub use root::Root;
 
 use serde::{Deserialize, Serialize};

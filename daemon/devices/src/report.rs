@@ -24,8 +24,21 @@ pub struct Report {
     /// What NVIDIA's management library says; absent without an NVIDIA GPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nvml: Option<NvmlReport>,
+    /// How far a runner can confine itself here; absent if it could not be tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxReport>,
     /// What the system says.
     pub machine: Machine,
+}
+
+/// How far a runner can confine itself on this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SandboxReport {
+    /// The level that it reaches, such as `strict`.
+    pub level: String,
+    /// What keeps it from the highest level, in one line for people; empty at that level.
+    pub lacks: String,
 }
 
 /// An installed backend module, and what it said in a separate process.
@@ -89,4 +102,34 @@ pub struct NvmlCard {
     pub memory_total: u64,
     /// Free bytes of it.
     pub memory_free: u64,
+}
+
+/// What `slm-runner probe measure` prints: how fast this machine reads memory and computes products.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// The threads whose bandwidth is `bandwidth_all`; products were computed with one.
+    pub threads: u32,
+    /// Whether other programs disturbed it so little that it may decide.
+    pub quiet: bool,
+    /// Bytes per second that one thread reads from memory; zero if it could not be measured.
+    pub bandwidth_one: f64,
+    /// The same for all these threads together.
+    pub bandwidth_all: f64,
+    /// The time of each product.
+    pub products: Vec<ProductTime>,
+    /// The fastest way for each type of weights, as runners take it: `Q4_0=repack`.
+    pub choices: Vec<String>,
+}
+
+/// The time of one product.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProductTime {
+    /// Type of its weights, such as `Q4_K`.
+    pub weights: String,
+    /// Number of its inputs: 1 for the next token of one answer, many for a prompt.
+    pub columns: u32,
+    /// How it was computed: `plain` and `ours` with the weights of the file, `repack` and `amx` with packed ones.
+    pub way: String,
+    /// Nanoseconds of one thread for each input and each 1,000 weights.
+    pub nanoseconds: f32,
 }

@@ -28,6 +28,7 @@ mod inbox;
 mod load;
 mod model;
 mod outbox;
+mod probe;
 pub mod process;
 mod prompt;
 mod sampler;

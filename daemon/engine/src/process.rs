@@ -28,6 +28,7 @@ use crate::{
         modules,
     },
     outbox::{self, Outbox},
+    probe,
     system::{log, threads},
 };
 
@@ -46,6 +47,9 @@ const BACKEND: &str = "--backend=";
 /// The option that names a device to offload to.
 const DEVICE: &str = "--device=";
 
+/// The option that says how products are computed; the daemon passes what `probe measure` chose.
+const PRODUCTS: &str = "--products=";
+
 const USAGE: &str =
     "slm-runner holds one loaded model for slmd, which starts it with a socket as standard input.
 To talk to a model, use slm run.
@@ -57,11 +61,16 @@ To talk to a model, use slm run.
                               may be repeated
   slm-runner --device=NAME    offloads to this device only, such as Vulkan0;
                               may be repeated
+  slm-runner --products=CHOICE,…  computes products as chosen, such as Q4_0=repack
   slm-runner --kernels=off    holds it, or does what follows, without slm's kernels
   slm-runner probe            shows what this machine can compute on, as JSON
+  slm-runner probe processor  shows what the CPU module says, as JSON
+  slm-runner probe nvml       shows what NVIDIA's management library says, as JSON
   slm-runner probe cpu [NAME…]  checks the CPU modules, best first, without the named
                               ones, and shows the first that works, as JSON
   slm-runner probe backends   shows the backend modules with their devices or faults
+  slm-runner probe sandbox    shows how far a runner can confine itself here
+  slm-runner probe measure [NAME]  measures memory and products, with this CPU module
   slm-runner probe backend NAME  shows the devices of one backend module
   slm-runner check NAME       checks one CPU module
   slm-runner --version        shows the version
@@ -79,9 +88,14 @@ pub fn run() -> ExitCode {
         false => Switch::Off,
     };
     match arguments.as_slice() {
-        ["probe"] => show(kernels, || backend::probe(kernels)),
+        ["probe"] => show(kernels, || Ok(probe::all(kernels))),
+        ["probe", "processor"] => show(kernels, || backend::probe(kernels)),
+        ["probe", "nvml"] => show(kernels, || Ok(probe::nvml())),
         ["probe", "cpu", without @ ..] => show(kernels, || modules::choose(without, kernels)),
         ["probe", "backends"] => show(kernels, || Ok(accelerators::probe_apart(kernels).into())),
+        ["probe", "sandbox"] => show(kernels, || Ok(probe::sandbox())),
+        ["probe", "measure"] => show(kernels, || probe::measure(None, kernels)),
+        ["probe", "measure", cpu] => show(kernels, || probe::measure(Some(cpu), kernels)),
         ["probe", "backend", name] => show(kernels, || accelerators::probe(name, kernels)),
         ["check", name] => check(name, kernels),
         ["--version"] => print(&format!(
@@ -109,6 +123,7 @@ struct Options<'arguments> {
     unconfined: bool,
     spare: bool,
     cpu: Option<&'arguments str>,
+    products: Option<&'arguments str>,
     backends: Vec<&'arguments str>,
     devices: Vec<&'arguments str>,
 }
@@ -124,6 +139,8 @@ impl<'arguments> Options<'arguments> {
                 options.spare = true;
             } else if let Some(name) = argument.strip_prefix(CPU) {
                 options.cpu = Some(name);
+            } else if let Some(choices) = argument.strip_prefix(PRODUCTS) {
+                options.products = Some(choices);
             } else if let Some(name) = argument.strip_prefix(BACKEND) {
                 options.backends.push(name);
             } else if let Some(name) = argument.strip_prefix(DEVICE) {
@@ -138,6 +155,9 @@ impl<'arguments> Options<'arguments> {
     /// Loads the modules, and selects the devices.
     fn open(&self, switch: Switch) -> Result<(LlamaBackend, Kernels), Error> {
         let opened = backend::open(self.cpu, &self.backends, switch)?;
+        if let (Some(choices), Kernels::On) = (self.products, &opened.1) {
+            kernels::select(choices)?;
+        }
         if !self.devices.is_empty() {
             backend::select(&self.devices)?;
         }

@@ -1,6 +1,8 @@
 //! Malformed and hostile files: what cannot be read is absent, and nothing panics.
 
-use devices::{Cgroups, Machine, Memory, Pressure, Root};
+use std::path::Path;
+
+use devices::{Cgroups, Disk, Machine, Memory, Pressure, Root};
 use proptest::prelude::*;
 
 use crate::layout::Layout;
@@ -43,6 +45,19 @@ fn a_limit_above_all_memory_is_none() {
     let memory = Memory::read(&root, &Cgroups::find(&root)).unwrap();
     assert_eq!(memory.cgroup_limit, None);
     assert_eq!(memory.free(), 8000 * 1024, "no more than there is");
+}
+
+#[test]
+fn a_disk_of_a_hypervisor_is_of_unknown_kind() {
+    let disk = |device: &str| {
+        let machine = Layout::parse(&format!(
+            "/proc/self/mountinfo = 27 1 254:0 / / rw - ext4 /dev/{device} rw\n\
+             /sys/dev/block/254:0/queue/rotational = 1\n"
+        ));
+        Disk::of(&machine.root(), Path::new("/proc")).unwrap()
+    };
+    assert_eq!(disk("vda1").rotational, None);
+    assert_eq!(disk("sda1").rotational, Some(true));
 }
 
 #[test]

@@ -9,7 +9,10 @@
 //! A runner loads only the modules that its arguments name, because a module loads a driver, and some drivers change how the CPU
 //! computes. A driver can also crash or hang, so [`probe_apart`] loads a module in a separate process.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -99,6 +102,20 @@ impl Module {
             (_, Some(fault)) => Err(fault.clone()),
             (None, None) => Err(format!("it has no {DESCRIPTION}")),
         }
+    }
+
+    /// What it says in a separate process.
+    fn probe_apart(&self, switch: Switch) -> Value {
+        let about = self.description.as_ref().map(|it| it.about.as_str());
+        let found = self
+            .path()
+            .and_then(|_| devices_apart(&self.backend, switch));
+        let mut told = json!({"backend": self.backend, "about": about.unwrap_or_default()});
+        match found {
+            Ok(devices) => told["devices"] = devices,
+            Err(fault) => told["fault"] = fault.into(),
+        }
+        told
     }
 
     /// Compares the content of all files with the description.
@@ -210,39 +227,21 @@ pub(crate) fn probe(backend: &str, switch: Switch) -> Result<Value, Error> {
     Ok(Value::from(backend::accelerators()))
 }
 
-/// Probes all installed modules, each in a separate process:
+/// Probes all installed modules at the same time, each in a separate process:
 /// `[{"backend": "vulkan", "about": "…", "devices": […]}, {"backend": "cuda", "about": "…", "fault": "…"}]`.
 pub(crate) fn probe_apart(switch: Switch) -> Vec<Value> {
-    list()
-        .into_iter()
-        .map(|module| {
-            let about = module.description.as_ref().map(|it| it.about.as_str());
-            let found = module
-                .path()
-                .and_then(|_| devices_apart(&module.backend, switch));
-            let mut told = json!({"backend": module.backend, "about": about.unwrap_or_default()});
-            match found {
-                Ok(devices) => told["devices"] = devices,
-                Err(fault) => told["fault"] = fault.into(),
-            }
-            told
-        })
-        .collect()
+    thread::scope(|scope| {
+        let probes: Vec<_> = list()
+            .into_iter()
+            .map(|module| scope.spawn(move || module.probe_apart(switch)))
+            .collect();
+        let told = probes.into_iter().map(thread::ScopedJoinHandle::join);
+        told.filter_map(Result::ok).collect()
+    })
 }
 
 fn devices_apart(backend: &str, switch: Switch) -> Result<Value, String> {
-    let mut arguments = vec!["probe", "backend", backend];
-    arguments.extend(switch.argument());
-    let said = child::run(&arguments, child::Environment::Kept)
-        .map_err(|fault| format!("its probe {fault}"))?;
-    if !said.status.success() {
-        return Err(match said.errors.is_empty() {
-            true => format!("its probe ended by {}", said.status),
-            false => said.errors,
-        });
-    }
-    let devices: Value = serde_json::from_str(&said.output)
-        .map_err(|error| format!("its probe answered no JSON: {error}"))?;
+    let devices = child::json(&["probe", "backend", backend], switch.argument())?;
     match devices.as_array() {
         Some(found) if found.is_empty() => Err("it finds no device that it can use".to_owned()),
         Some(_) => Ok(devices),

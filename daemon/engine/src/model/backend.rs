@@ -162,7 +162,7 @@ pub(crate) fn accelerators() -> Vec<Value> {
         .collect()
 }
 
-/// All devices. The process ends afterwards, so a broken driver harms no runner.
+/// The processor, as the CPU module sees it.
 ///
 /// # Errors
 /// See [`open`].
@@ -178,7 +178,6 @@ pub(crate) fn probe(switch: Switch) -> Result<Value, Error> {
         "kernels": kernels.name(),
         "threads": threads::best(),
         "devices": devices,
-        "backends": accelerators::probe_apart(switch),
     }))
 }
 

@@ -1,6 +1,11 @@
 //! Kernels that the CPU module computes with besides its own; the crate of that name says what they are.
 
+use devices::Measurement;
+#[cfg(feature = "kernels")]
+use devices::ProductTime;
 use runner_protocol::Kernels;
+
+use crate::error::Error;
 
 /// Whether they are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +35,66 @@ pub(crate) fn add(switch: Switch) -> Kernels {
         Kernels::Unavailable(_) => {}
     }
     state
+}
+
+/// Has products computed as chosen: `Q4_0=repack,Q8_0=ours/plain`. The kernels were added, and no model is loaded.
+///
+/// # Errors
+/// [`Error::Invalid`] for a text of another form.
+pub(crate) fn select(choices: &str) -> Result<(), Error> {
+    #[cfg(feature = "kernels")]
+    {
+        let invalid = |error| Error::Invalid(format!("products `{choices}`: {error}"));
+        let choices: Result<Vec<_>, _> = choices.split(',').map(str::parse).collect();
+        kernels::select(&choices.map_err(invalid)?);
+    }
+    #[cfg(not(feature = "kernels"))]
+    let _ = choices;
+    Ok(())
+}
+
+/// Measures memory and products with the loaded CPU module, for about half a second.
+///
+/// # Errors
+/// [`Error::Internal`] in a build without kernels.
+#[cfg(feature = "kernels")]
+pub(crate) fn measure(threads: u32, state: &Kernels) -> Result<Measurement, Error> {
+    let one = kernels::bandwidth(1).unwrap_or_default();
+    // More threads read no less; a busy machine may only interrupt them more.
+    let all = kernels::bandwidth(threads).unwrap_or_default().max(one);
+    let times = kernels::measure_products();
+    let quiet = kernels::products::is_quiet(&times);
+    // Without slm's kernels nothing can be chosen.
+    let choices = match state {
+        // One thread must not be compared with the memory of all.
+        Kernels::On if quiet => kernels::products::choose(&times, one),
+        Kernels::On | Kernels::Off | Kernels::Unavailable(_) => Vec::new(),
+    };
+    Ok(Measurement {
+        threads,
+        quiet,
+        bandwidth_one: one,
+        bandwidth_all: all,
+        products: times
+            .iter()
+            .map(|time| ProductTime {
+                weights: time.weights.name().to_owned(),
+                columns: time.columns,
+                way: time.way.name().to_owned(),
+                nanoseconds: time.nanoseconds,
+            })
+            .collect(),
+        choices: choices.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Measures memory and products with the loaded CPU module.
+///
+/// # Errors
+/// [`Error::Internal`] in a build without kernels.
+#[cfg(not(feature = "kernels"))]
+pub(crate) fn measure(_: u32, _: &Kernels) -> Result<Measurement, Error> {
+    Err(Error::Internal("this build cannot measure products".into()))
 }
 
 /// Has contexts take memory only where they are used. Call it before another thread runs.

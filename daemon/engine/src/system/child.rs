@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 use crate::system::fs;
 
 /// Longest run. A check takes about 50 milliseconds, and a driver that compiles its first kernels some seconds.
@@ -65,6 +67,23 @@ pub(crate) fn run(arguments: &[&str], environment: Environment) -> Result<Ended,
         output: output.join().unwrap_or_default(),
         errors: last(errors.join().unwrap_or_default()),
     })
+}
+
+/// Runs a probe of this program, and reads the JSON that it prints.
+///
+/// # Errors
+/// Says how the probe failed.
+pub(crate) fn json(arguments: &[&str], switch: Option<&str>) -> Result<Value, String> {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(switch).collect();
+    let ended = run(&arguments, Environment::Kept).map_err(|fault| format!("its probe {fault}"))?;
+    if !ended.status.success() {
+        return Err(match ended.errors.is_empty() {
+            true => format!("its probe ended by {}", ended.status),
+            false => ended.errors,
+        });
+    }
+    serde_json::from_str(&ended.output)
+        .map_err(|error| format!("its probe answered no JSON: {error}"))
 }
 
 /// Reads a pipe on a thread, because a full pipe would stop the process. What follows the limit is read and dropped.

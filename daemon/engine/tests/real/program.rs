@@ -58,18 +58,58 @@ fn a_probe_finds_the_processor() {
     );
 }
 
+/// A module that ends its process, that hangs or that is damaged does not hide the processor; see `model/accelerators.rs` for more.
 #[test]
-fn it_runs_from_where_an_installer_puts_it() {
+fn a_probe_says_what_the_system_shows_beside_a_damaged_module() {
     let prefix = tempfile::tempdir().unwrap();
-    let (bin, lib) = (prefix.path().join("bin"), prefix.path().join("lib/slm"));
+    let program = installed(prefix.path());
+    let module = prefix.path().join("lib/slm/vulkan");
+    std::fs::create_dir(&module).unwrap();
+    std::fs::write(module.join("backend.json"), "{").unwrap();
+    let found = probe(&program);
+    assert!(
+        found["processor"].as_str().unwrap().starts_with("CPU ("),
+        "{found}"
+    );
+    assert_eq!(found["backends"][0]["backend"], "vulkan");
+    let fault = found["backends"][0]["fault"].as_str().unwrap();
+    assert!(fault.contains("is damaged"), "{fault}");
+    let machine = &found["machine"];
+    assert!(machine["memory"]["total"].as_u64() > Some(0), "{machine}");
+    assert!(machine["processor"]["threads"].as_u64() > Some(0));
+}
+
+#[test]
+fn a_library_that_is_not_there_is_a_fault_of_the_report() {
+    let output = run(built(), &["probe", "nvml"]);
+    assert!(output.status.success(), "{output:?}");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        found["fault"].is_string() || found["driver"].is_string(),
+        "{found}"
+    );
+}
+
+/// The program where an installer puts it.
+fn installed(prefix: &Path) -> std::path::PathBuf {
+    let (bin, lib) = (prefix.join("bin"), prefix.join("lib/slm"));
     std::fs::create_dir_all(&bin).unwrap();
     std::fs::create_dir_all(&lib).unwrap();
     let program = bin.join("slm-runner");
     std::fs::copy(built(), &program).unwrap();
     for library in std::fs::read_dir(built().with_file_name("slm-lib")).unwrap() {
         let library = library.unwrap();
-        std::fs::copy(library.path(), lib.join(library.file_name())).unwrap();
+        if library.path().is_file() {
+            std::fs::copy(library.path(), lib.join(library.file_name())).unwrap();
+        }
     }
+    program
+}
+
+#[test]
+fn it_runs_from_where_an_installer_puts_it() {
+    let prefix = tempfile::tempdir().unwrap();
+    let program = installed(prefix.path());
     assert_eq!(probe(&program)["processor"], probe(built())["processor"]);
 }
 
