@@ -244,6 +244,18 @@ pub(crate) enum Command {
   slm config set models.phi4-mini.pin true
   slm config edit")]
     Config(Config),
+    /// Show what this machine can compute on: processor, memory, GPUs and NPUs.
+    ///
+    /// A device that models cannot use has its reason, and the command that helps.
+    #[command(
+        after_help = "Examples:\n  slm devices\n  slm devices --verbose\n  slm devices --refresh"
+    )]
+    Devices(Devices),
+    /// Look at the whole installation, and say what could be better.
+    ///
+    /// It starts no daemon, and works without one. The exit status is 1 if something keeps models from running.
+    #[command(after_help = "Examples:\n  slm doctor\n  slm doctor --json")]
+    Doctor,
     /// Run the daemon in this terminal, or stop a running daemon.
     #[command(after_help = "Examples:
   slm serve
@@ -701,6 +713,17 @@ pub(crate) struct Models {
     /// Names of the models.
     #[arg(required = true, value_name = "MODEL", add = ArgValueCompleter::new(models))]
     pub(crate) models: Vec<String>,
+}
+
+/// Arguments of `devices`.
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    /// Probe the devices anew, for example after a driver was installed.
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    /// Show the processor, the memory, the disk of the store and the backend modules too.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 /// Arguments of `serve`.

@@ -25,7 +25,7 @@ An address is written `machine:port`, `machine`, `:port`, `http://machine:port/p
 
 If no daemon answers, and neither `--host` nor `SLM_HOST` is given, `slm` starts one and prints a note.
 It runs in the background, and its log is `logs/slmd.log` in the home folder; `--no-start` prevents this.
-`ps`, `stop`, `unpin`, `why`, `status` and `version` never start one: without a daemon nothing is loaded.
+`doctor`, `ps`, `stop`, `unpin`, `why`, `status` and `version` never start one: without a daemon nothing is loaded.
 `slm status` shows the daemon, `slm logs` its log, and `slm serve --stop` stops it.
 
 ## Output
@@ -35,7 +35,7 @@ On a terminal, control characters are removed from foreign text, such as a model
 Tables, notes and errors fit the width of a terminal: lines are wrapped, and a table drops columns until its rows fit. Elsewhere, and with `--json`, a table has all columns.
 Progress is shown as bars on a terminal and as lines elsewhere; `--quiet` turns progress and notes off.
 
-With `--json`, standard output is one JSON document (`list`, `jobs`, `ps`, `show`, `cp`, `rm`, `load`, `stop`, `pin`, `unpin`, `why`, `gc`, `status`, `launch`, `version`) or one JSON event per line (`run`, `pull`, `jobs watch`, `create`, `verify`, `logs`), in the shapes of the daemon's API.
+With `--json`, standard output is one JSON document (`list`, `jobs`, `ps`, `show`, `cp`, `rm`, `load`, `stop`, `pin`, `unpin`, `why`, `devices`, `doctor`, `gc`, `status`, `launch`, `version`) or one JSON event per line (`run`, `pull`, `jobs watch`, `create`, `verify`, `logs`), in the shapes of the daemon's API.
 The last event of `create` has one more field, `replaced`: the short digest of the model that had the name, or null.
 With `--json`, an error is one object `{\"error\", \"code\", \"hint\"}` on standard error; `code` is stable, and `hint` is absent without a remedy.
 Without it, an error is a line `error: …` and, if there is a remedy, a line `hint: …`.

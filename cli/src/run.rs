@@ -78,6 +78,8 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<Exit> {
         Command::Unpin(args) => until_ctrl_c(commands::load::unpin(context, &args)).await,
         Command::Plan(args) => until_ctrl_c(commands::plan::run(context, &args)).await,
         Command::Why(args) => until_ctrl_c(commands::why::run(context, &args)).await,
+        Command::Devices(args) => until_ctrl_c(commands::devices::run(&context, &args)).await,
+        Command::Doctor => until_ctrl_c(commands::doctor::run(context)).await,
         Command::Gc => until_ctrl_c(commands::gc::run(&context)).await,
         Command::Stop(args) => until_ctrl_c(commands::stop::run(context, &args)).await,
         // The editor gets Ctrl-C itself.

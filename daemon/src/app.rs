@@ -5,6 +5,7 @@ use registry::{ModelName, Registry};
 
 use crate::accelerators::Accelerators;
 use crate::config::LiveConfig;
+use crate::devices::Devices;
 use crate::error::Error;
 use crate::events::Events;
 use crate::needs::Needs;
@@ -26,6 +27,8 @@ pub struct App {
     pub needs: Needs,
     /// The choice of backends.
     pub accelerators: Accelerators,
+    /// The devices of this machine.
+    pub devices: Devices,
     /// Loads, evictions and jobs as they happen, and the last ones.
     pub events: Events,
     /// Long operations that clients share.

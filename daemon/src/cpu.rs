@@ -3,22 +3,25 @@
 //! A module is built for a set of instructions. A processor can have them all, and the module still fails on it.
 //! So `slm-runner probe cpu` tests the candidates, best first, each in a separate process that computes some of all operations, and
 //! reports the first with correct results. `derived/cpu-module.json` keeps the result for this build on this machine.
+//! Then `slm-runner probe measure` measures for half a second how fast memory and products are with this module, which decides how
+//! products are computed, and is saved too.
 //! When an illegal instruction ends a runner later, its module is excluded, and the next load uses the next module.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::devices::Measurement;
 use runner_protocol::Kernels;
 use serde::{Deserialize, Serialize};
 use supervisor::{Exit, Program};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::fs;
+use crate::machine_key;
+use crate::probe;
 
 /// Signal 4, by which the system ends a process at an instruction that the processor does not have.
 const SIGILL: i32 = 4;
@@ -43,13 +46,16 @@ struct Inner {
 }
 
 /// The chosen module.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     /// Its name, such as `zen4`; `None` lets the runner choose.
     pub module: Option<String>,
     /// The modules that were checked, in order.
     #[serde(default)]
     tried: Vec<CheckedModule>,
+    /// How fast the machine is with it, and the products that it chose; `None` leaves them to the runner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measurement>,
 }
 
 /// A module that was checked.
@@ -83,6 +89,16 @@ impl Choice {
                 let fault = tried.fault.as_deref().unwrap_or_default();
                 (tried.module.as_str(), fault)
             })
+    }
+
+    /// The arguments by which a runner computes with the module and as measured.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let module = self.module.iter().map(|name| format!("--cpu={name}"));
+        let measured = self.measured.iter();
+        let products = measured
+            .filter(|measured| !measured.choices.is_empty())
+            .map(|measured| format!("--products={}", measured.choices.join(",")));
+        module.chain(products).map(OsString::from).collect()
     }
 
     /// The reason for the choice, for people; empty if the runner chooses.
@@ -129,7 +145,7 @@ impl CpuModules {
             return choice.clone();
         }
         let choice = match self.kept() {
-            Some(choice) => choice,
+            Some(choice) => self.measured(choice).await,
             None => self.find(Vec::new()).await,
         };
         known.insert(choice).clone()
@@ -139,6 +155,11 @@ impl CpuModules {
     pub fn known(&self) -> Option<String> {
         let known = self.0.choice.try_lock().ok()?;
         known.as_ref()?.module.clone()
+    }
+
+    /// The choice, if it is known without a wait.
+    pub fn known_choice(&self) -> Option<Choice> {
+        self.0.choice.try_lock().ok()?.clone()
     }
 
     /// Excludes the module when an illegal instruction ends a runner that uses it.
@@ -181,7 +202,7 @@ impl CpuModules {
     fn kept(&self) -> Option<Choice> {
         let text = fs::read_text(&self.0.file, MAX_FILE).ok()??;
         let kept: SavedChoice = serde_json::from_str(&text).ok()?;
-        (kept.key == self.key()?).then_some(kept.choice)
+        (kept.key == machine_key::of_processor(&self.0.program)?).then_some(kept.choice)
     }
 
     /// Probes the modules that are not known to be faulty, logs the result, and saves it.
@@ -197,6 +218,7 @@ impl CpuModules {
                     reason = choice.reason(),
                     "CPU module"
                 );
+                choice.measured = self.measure(&choice).await;
                 self.keep(&choice);
                 choice
             }
@@ -206,40 +228,63 @@ impl CpuModules {
                     "CPU modules cannot be checked; the runner chooses by itself"
                 );
                 Choice {
-                    module: None,
                     tried: faulty,
+                    ..Choice::default()
                 }
             }
         }
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a probe is no runner: this function waits for it, and ends it when it is dropped"
-    )]
     async fn probe(&self, faulty: &[CheckedModule]) -> Result<Choice, String> {
-        let output = tokio::process::Command::new(&self.0.program.path)
-            .args(["probe", "cpu"])
-            .args(self.switch())
-            .args(faulty.iter().map(|tried| &tried.module))
-            .env_clear()
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = timeout(PATIENCE, output)
-            .await
-            .map_err(|_| format!("the probe took longer than {} s", PATIENCE.as_secs()))?
-            .map_err(|error| error.to_string())?;
-        if !output.status.success() {
-            let words = String::from_utf8_lossy(&output.stderr);
-            let last = words.lines().last().unwrap_or_default().to_owned();
-            return Err(format!("{}: {last}", output.status));
+        let mut arguments: Vec<OsString> = vec!["cpu".into()];
+        arguments.extend(self.switch().cloned());
+        arguments.extend(faulty.iter().map(|tried| (&tried.module).into()));
+        probe::run(&self.0.program, arguments, PATIENCE).await
+    }
+
+    /// A saved choice with its measurement, which is made again if other programs disturbed the last one.
+    async fn measured(&self, mut choice: Choice) -> Choice {
+        if choice.measured.is_none() {
+            choice.measured = self.measure(&choice).await;
+            self.keep(&choice);
         }
-        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+        choice
+    }
+
+    /// Measures with the chosen module. It is saved with the choice, so that a model is computed in the same way at each load.
+    async fn measure(&self, choice: &Choice) -> Option<Measurement> {
+        let mut arguments: Vec<OsString> = vec!["measure".into()];
+        arguments.extend(choice.module.iter().map(Into::into));
+        arguments.extend(self.switch().cloned());
+        match probe::run::<Measurement>(&self.0.program, arguments, PATIENCE).await {
+            Ok(measured) if !measured.quiet => {
+                tracing::info!(
+                    "other programs disturbed the measurement of products; the runner chooses them"
+                );
+                None
+            }
+            Ok(measured) => {
+                tracing::info!(
+                    products = measured.choices.join(","),
+                    bandwidth = measured.bandwidth_all,
+                    "measured"
+                );
+                Some(measured)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error,
+                    "products cannot be measured; the runner chooses them"
+                );
+                None
+            }
+        }
     }
 
     fn keep(&self, choice: &Choice) {
-        let Some(key) = self.key() else { return };
+        let Some(key) = machine_key::of_processor(&self.0.program) else {
+            return;
+        };
         let kept = SavedChoice {
             key,
             choice: choice.clone(),
@@ -255,29 +300,6 @@ impl CpuModules {
         if let Err(error) = written {
             tracing::warn!(error, "the choice of a CPU module cannot be kept");
         }
-    }
-
-    /// Names the build and the machine; `None` if either is unknown.
-    fn key(&self) -> Option<String> {
-        let build = fs::stamp(&self.0.program.path)?;
-        let read = |path: &str| fs::read_text(path.as_ref(), 8 * 1024 * 1024).ok().flatten();
-        let processor: Vec<String> = read("/proc/cpuinfo")?
-            .lines()
-            .take_while(|line| !line.is_empty())
-            .filter(|line| {
-                ["model name", "microcode", "flags"]
-                    .iter()
-                    .any(|name| line.starts_with(name))
-            })
-            .map(str::to_owned)
-            .collect();
-        let kernel = read("/proc/sys/kernel/osrelease")?;
-        Some(format!(
-            "{build}\n{}\n{}{}",
-            kernel.trim(),
-            processor.join("\n"),
-            self.switch().map_or("", |_| "\nkernels: off")
-        ))
     }
 
     /// The argument that turns slm's kernels off, if runners get it: the probe checks a module as runners use it.
@@ -298,7 +320,7 @@ mod tests {
     fn program(folder: &std::path::Path, modules: &[&str]) -> Program {
         let path = folder.join("runner");
         let script = format!(
-            "#!/bin/sh\n[ \"$1\" = ready ] && exit\necho asked >> {}\nshift 2\nfor m in {}; do case \" $* \" in *\" $m \"*) ;; *)\n\
+            "#!/bin/sh\n[ \"$1\" = ready ] && exit\n[ \"$2\" = measure ] && echo '{MEASURED}' && exit\necho asked >> {}\nshift 2\nfor m in {}; do case \" $* \" in *\" $m \"*) ;; *)\n\
              printf '{{\"module\":\"%s\",\"tried\":[{{\"module\":\"%s\",\"operations\":3}}]}}' $m $m; exit;; esac; done\nexit 1\n",
             folder.join("asked").display(),
             modules.join(" ")
@@ -313,6 +335,8 @@ mod tests {
         {}
         Program::new(path)
     }
+
+    const MEASURED: &str = r#"{"threads":2,"quiet":true,"bandwidth_one":1e9,"bandwidth_all":2e9,"products":[{"weights":"Q4_0","columns":1,"way":"plain","nanoseconds":8.5}],"choices":["Q4_0=repack","Q8_0=ours/plain"]}"#;
 
     fn asked(folder: &std::path::Path) -> usize {
         std::fs::read_to_string(folder.join("asked"))
@@ -333,6 +357,10 @@ mod tests {
         for _ in 0..2 {
             let choice = modules(folder.path(), &program).choice().await;
             assert_eq!(choice.module.as_deref(), Some("best"));
+            assert_eq!(
+                choice.arguments(),
+                ["--cpu=best", "--products=Q4_0=repack,Q8_0=ours/plain"]
+            );
             assert_eq!(
                 choice.reason(),
                 "best module for this processor, 3 operations checked"

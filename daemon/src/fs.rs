@@ -255,6 +255,11 @@ pub fn is_folder(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_dir())
 }
 
+/// The permission bits of a file or a folder; `None` if it cannot be read.
+pub fn mode(path: &Path) -> Option<u32> {
+    Some(fs::metadata(path).ok()?.permissions().mode() & 0o777)
+}
+
 /// Whether the path is a regular file.
 pub fn is_file(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file())

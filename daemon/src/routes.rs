@@ -4,7 +4,9 @@
 
 mod adopt;
 mod config;
+mod devices;
 mod docs;
+mod doctor;
 mod events;
 mod explain;
 mod gc;
@@ -56,6 +58,8 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(load::unpin))
         .routes(routes!(events::stream))
         .routes(routes!(events::why))
+        .routes(routes!(devices::get))
+        .routes(routes!(doctor::get))
         .routes(routes!(tokens::tokenize))
         .routes(routes!(tokens::detokenize))
         .routes(routes!(tokens::apply_template))

@@ -28,6 +28,7 @@ use crate::blocking;
 use crate::config::{self, Config, ConfigCommand, FileWatch, LiveConfig};
 use crate::cpu::CpuModules;
 use crate::descriptors;
+use crate::devices::Devices;
 use crate::env::{Environment, Process};
 use crate::events::Events;
 use crate::flags;
@@ -225,8 +226,10 @@ impl Service {
         let shutdown = Shutdown::new();
         let workers = TaskTracker::new();
         let events = Events::new(shutdown.graceful.clone());
+        let devices = devices(&config, &workers);
+        let cpu = devices.cpu().clone();
         let (scheduler, needs, accelerators) =
-            start_scheduler(&live, &registry, &spawner, events.clone(), &workers);
+            start_scheduler(&live, &registry, &spawner, cpu, events.clone(), &workers);
         let sources = Sources::of(live.clone());
         let transfers = Transfers::start(
             &registry,
@@ -257,6 +260,7 @@ impl Service {
         let app = App {
             needs,
             accelerators,
+            devices,
             events: events.clone(),
             responses,
             transfers,
@@ -351,21 +355,26 @@ impl Service {
     }
 }
 
+fn devices(config: &Config, workers: &TaskTracker) -> Devices {
+    let mut program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
+    let derived = |name: &str| config.home.join("derived").join(name);
+    let cpu = CpuModules::new(program.clone(), derived("cpu-module.json"), workers.clone());
+    cpu.start_check();
+    // Drivers read which devices they may use from them.
+    program.env.extend(config.driver_variables.iter().cloned());
+    Devices::new(program, derived("devices.json"), cpu, workers.clone())
+}
+
 fn start_scheduler(
     live: &LiveConfig,
     registry: &Registry,
     spawner: &Spawner,
+    cpu: CpuModules,
     events: Events,
     workers: &TaskTracker,
 ) -> (Scheduler, Needs, Accelerators) {
     let config = live.current();
     let program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
-    let cpu = CpuModules::new(
-        program.clone(),
-        config.home.join("derived/cpu-module.json"),
-        workers.clone(),
-    );
-    cpu.start_check();
     let needs = Needs::new(cpu.clone());
     let accelerators = Accelerators::new(program, config.driver_variables.clone(), workers.clone());
     accelerators.start_probe(&config.backend);

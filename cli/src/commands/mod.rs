@@ -4,6 +4,8 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod devices;
+pub(crate) mod doctor;
 pub(crate) mod gc;
 pub(crate) mod jobs;
 pub(crate) mod launch;

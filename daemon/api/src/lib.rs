@@ -11,6 +11,8 @@
 pub mod anthropic;
 mod cloud;
 mod config;
+mod device;
+mod doctor;
 pub mod duration;
 mod embed;
 mod error;
@@ -38,6 +40,11 @@ pub use config::{
     ConfigApplies, ConfigMistake, ConfigModel, ConfigOrigin, ConfigResponse, ConfigSetting,
     ConfigWatching,
 };
+pub use device::{
+    BackendFacts, CacheFacts, DeviceFacts, DevicesResponse, DiskFacts, HostMemory, MeasuredFacts,
+    NumaNodeFacts, ProcessorFacts, ProductFacts,
+};
+pub use doctor::{DoctorResponse, Finding, FindingLevel};
 pub use embed::{
     Document, EmbedRequest, EmbedResponse, EmbeddingsRequest, EmbeddingsResponse, RankedDocument,
     RerankRequest, RerankResponse, Texts, Usage,

@@ -84,6 +84,10 @@ pub const EVENTS: &str = "/slm/v1/events";
 pub const CONFIG: &str = "/slm/v1/config";
 /// Read `config.yaml` again (ours, on the Unix socket only): `POST`.
 pub const CONFIG_RELOAD: &str = "/slm/v1/config/reload";
+/// What this machine can compute on (ours): `GET`; with `?refresh=true` it is probed anew.
+pub const DEVICES: &str = "/slm/v1/devices";
+/// Advice about the installation (ours): `GET`.
+pub const DOCTOR: &str = "/slm/v1/doctor";
 /// Tokens of a text (ours): `POST`.
 pub const TOKENIZE: &str = "/slm/v1/tokenize";
 /// Text of tokens (ours): `POST`.

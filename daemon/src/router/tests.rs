@@ -21,6 +21,8 @@ use super::*;
 use crate::accelerators::Accelerators;
 use crate::blocking;
 use crate::config::{Backend, Config, LiveConfig, Sandbox};
+use crate::cpu::CpuModules;
+use crate::devices::Devices;
 use crate::duration::KeepAlive;
 use crate::events::Events;
 use crate::listen::Peer;
@@ -39,6 +41,7 @@ mod browser;
 mod budget;
 mod configured;
 mod constraints;
+mod devices;
 mod dialect;
 mod health;
 mod hostile;
@@ -170,9 +173,15 @@ async fn service_of(
         lifetime: Duration::from_secs(3600),
     };
     let responses = Responses::open(registry.clone(), limits, Shutdown::new());
+    // Its probe fails, so that the system's files are all that is known.
+    let absent = Program::new("/absent");
+    let derived = |name: &str| home.path().join("derived").join(name);
+    let cpu = CpuModules::new(absent.clone(), derived("cpu-module.json"), tasks.clone());
+    let devices = Devices::new(absent, derived("devices.json"), cpu, tasks.clone());
     let app = App {
         needs: Needs::default(),
         accelerators,
+        devices,
         responses: responses.await.unwrap(),
         transfers,
         registry: registry.clone(),

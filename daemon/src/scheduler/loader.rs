@@ -173,9 +173,7 @@ impl StoreLoader {
             None => cpu::Choice::default(),
         };
         let mut program = self.accelerators.program(placement, self.program.clone());
-        if let Some(module) = &cpu.module {
-            program.args.push(format!("--cpu={module}").into());
-        }
+        program.args.extend(cpu.arguments());
         let runner = self.spares.runner(&program, files, self.options.clone());
         let runner = runner.await.map_err(failed)?;
         if let Some(modules) = &self.cpu {
