@@ -27,7 +27,7 @@ use gguf_writer::shapes::{self, Architecture, Quantization};
 use runner_protocol::{
     Embed, Generate, Input, KvType, Load, LoadSettings, MemoryKind, Prompt, Speculation,
 };
-use supervisor::{Files, Options, Program, Runner, Spawner, Step};
+use supervisor::{Files, Options, Program, Runner, Spawner};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

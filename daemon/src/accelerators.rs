@@ -53,6 +53,15 @@ struct Device {
     memory_total: u64,
     #[serde(default)]
     memory_free: u64,
+    /// `gpu`, or `integrated-gpu` for a device that shares the memory of the host.
+    #[serde(default)]
+    kind: String,
+}
+
+impl Device {
+    fn is_integrated(&self) -> bool {
+        self.kind == "integrated-gpu"
+    }
 }
 
 /// The memory of a device, as the probe found it.
@@ -279,7 +288,13 @@ impl Accelerators {
             named.is_none_or(|name| device.name == *name)
         };
         let devices = of_backend.flat_map(|module| &module.devices);
-        devices.filter(is_meant).map(DeviceMemory::from).collect()
+        let devices: Vec<&Device> = devices.filter(is_meant).collect();
+        // llama.cpp gives layers to integrated GPUs only where there is no other (`llama_prepare_model_devices` in `src/llama.cpp`).
+        let has_other = devices.iter().any(|device| !device.is_integrated());
+        let used = devices
+            .into_iter()
+            .filter(|device| !has_other || !device.is_integrated());
+        used.map(DeviceMemory::from).collect()
     }
 
     /// All devices that were probed.

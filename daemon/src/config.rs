@@ -283,6 +283,11 @@ impl Config {
         })
     }
 
+    /// Whether a key is set, and not left at its default.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.origins.iter().any(|(key, ..)| *key == name)
+    }
+
     /// The variables of Ollama that were taken and their keys, for one line of the log; `None` without any.
     pub fn taken_from_ollama(&self) -> Option<String> {
         let taken = self.origins.iter().filter_map(|(key, _, origin)| {

@@ -25,16 +25,25 @@ impl Host {
     }
 }
 
+/// The memory of the host, once.
+pub(crate) fn memory(root: &Root) -> Option<HostMemory> {
+    read(root, &Cgroups::find(root))
+}
+
+fn read(root: &Root, cgroups: &Cgroups) -> Option<HostMemory> {
+    let memory = Memory::read(root, cgroups)?;
+    let pressure = Pressure::read(root, cgroups);
+    let stalls = pressure.machine.into_iter().chain(pressure.cgroup);
+    Some(HostMemory {
+        total: memory.usable(),
+        available: memory.free(),
+        stalled: stalls.map(|stall| stall.some_avg10).fold(0.0, f64::max),
+    })
+}
+
 impl Machine for Host {
     fn memory(&self) -> Option<HostMemory> {
-        let memory = Memory::read(&self.root, &self.cgroups)?;
-        let pressure = Pressure::read(&self.root, &self.cgroups);
-        let stalls = pressure.machine.into_iter().chain(pressure.cgroup);
-        Some(HostMemory {
-            total: memory.usable(),
-            available: memory.free(),
-            stalled: stalls.map(|stall| stall.some_avg10).fold(0.0, f64::max),
-        })
+        read(&self.root, &self.cgroups)
     }
 
     fn devices(&self) -> Vec<DeviceMemory> {

@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use devices::Root;
 use registry::{MeasuredMemory, Model, ModelKey, ModelMemory, Registry};
-use runner_protocol::{KvType, LoadSettings, MemoryPart};
+use runner_protocol::{LoadSettings, MemoryPart};
 
 use crate::accelerators::DeviceMemory;
 use crate::cpu::CpuModules;
-use crate::host::Host;
+use crate::host;
 use crate::memory::{DeviceId, Need, Usage};
 use crate::planner::{
     self, Accelerator, Capacity, Correction, Files, Fixed, LoadPlan, Machine, Offload, Packing,
     PartKind, Prediction,
 };
-use crate::scheduler::{Machine as _, Smaller};
+use crate::scheduler::Smaller;
 
 /// Most models whose headers are kept.
 const MOST: usize = 256;
@@ -41,6 +41,8 @@ pub struct NeedSettings {
     pub host_cache: u64,
     /// The request, the Modelfile or the configuration names the context.
     pub names_context: bool,
+    /// The configuration names the type of the KV cache.
+    pub names_kv_type: bool,
     /// The configuration names the number of sequences of this model.
     pub names_sequences: bool,
 }
@@ -50,6 +52,8 @@ pub struct NeedSettings {
 pub struct Demand {
     /// Layers and experts on devices, where not all fit: the settings of the load with them; `None` leaves the settings as they are.
     pub offloaded: Option<LoadSettings>,
+    /// Why the layers go where they go, for people; empty for the CPU alone.
+    pub reason: String,
     /// With the wanted settings.
     pub need: Need,
     /// With smaller and smaller settings.
@@ -89,8 +93,14 @@ impl Needs {
         match self.demand(registry, model, settings).await {
             Ok(demand) => demand,
             Err(error) => {
-                tracing::debug!(model = %model.name, "no prediction: {}", crate::error::chain(&error));
-                Demand::default()
+                tracing::warn!(model = %model.name, "no prediction: {}; the size of its files counts", crate::error::chain(&error));
+                Demand {
+                    need: Need {
+                        usage: Usage::of_host(model.manifest.size()),
+                        mapped: 0,
+                    },
+                    ..Demand::default()
+                }
             }
         }
     }
@@ -106,8 +116,8 @@ impl Needs {
         let Some(memory) = self.known().get(key).map(|known| known.memory.clone()) else {
             return;
         };
-        let machine = self.machine(&settings);
-        let plan = plan(&memory, &settings, &machine);
+        let machine = self.machine(settings.kernels, &settings.devices);
+        let plan = stated(&memory, &settings, &machine);
         let prediction = planner::predict(&files(&memory), &plan, &machine);
         let Some(correction) = Correction::between(&prediction, reported) else {
             return;
@@ -159,8 +169,8 @@ impl Needs {
             None => Arc::new(registry.model_memory(model).await?),
         };
         self.remember(&key, &memory);
-        let machine = self.machine(&settings);
-        let plan = plan(&memory, &settings, &machine);
+        let machine = self.machine(settings.kernels, &settings.devices);
+        let (plan, reason) = plan(&memory, &settings, &machine);
         let correction = self.correction(registry, &key, &plan.class()).await?;
         let corrected = |prediction: &Prediction| match &correction {
             Some(correction) => need(&correction.apply(prediction)),
@@ -169,7 +179,7 @@ impl Needs {
         let files = files(&memory);
         let fixed = Fixed {
             context: settings.names_context,
-            kv_type: settings.load.kv_type != KvType::F16,
+            kv_type: settings.names_kv_type,
             sequences: settings.names_sequences,
             layers: true,
         };
@@ -182,6 +192,7 @@ impl Needs {
         });
         let demand = Demand {
             offloaded: (plan.settings != settings.load).then_some(plan.settings),
+            reason,
             need: corrected(&planner::predict(&files, &plan, &machine)),
             smaller: smaller.collect(),
         };
@@ -226,7 +237,14 @@ impl Needs {
             measured: memory.measured,
         });
         if let Some(known) = self.known().get_mut(key) {
-            known.corrections.insert(class.to_owned(), correction);
+            if known.corrections.len() >= MOST_PREDICTIONS {
+                known.corrections.clear();
+            }
+            // A load that ended meanwhile knows better.
+            known
+                .corrections
+                .entry(class.to_owned())
+                .or_insert(correction);
         }
         Ok(correction)
     }
@@ -236,12 +254,11 @@ impl Needs {
     }
 
     /// The machine as the plan of one model sees it: the scheduler makes room, so all that models may take counts as free.
-    fn machine(&self, settings: &NeedSettings) -> Machine {
-        let kernels = settings.kernels;
+    fn machine(&self, kernels: bool, devices: &[DeviceMemory]) -> Machine {
         let packing = self
             .module()
             .map(|module| Packing::of_module(&module, kernels));
-        let accelerators = settings.devices.iter().filter(|device| device.total > 0);
+        let accelerators = devices.iter().filter(|device| device.total > 0);
         Machine {
             host: Capacity {
                 total: u64::MAX,
@@ -260,19 +277,19 @@ impl Needs {
         }
     }
 
-    /// This machine with the memory that is free now; `kernels` tells whether slm's kernels compute.
-    pub async fn free_machine(&self, kernels: bool) -> Machine {
+    /// This machine with the memory that is free now, and these devices; `kernels` tells whether slm's kernels compute.
+    pub async fn free_machine(&self, kernels: bool, devices: &[DeviceMemory]) -> Machine {
         if let Some(cpu) = &self.0.cpu {
             cpu.choice().await;
         }
-        let memory = Host::new(Root::system()).memory();
+        let memory = host::memory(&Root::system());
         let host = memory.map_or_else(Capacity::default, |memory| Capacity {
             total: memory.total,
             free: memory.available,
         });
         Machine {
             host,
-            ..self.machine(kernels)
+            ..self.machine(kernels, devices)
         }
     }
 
@@ -290,8 +307,8 @@ fn files(memory: &ModelMemory) -> Files<'_> {
     }
 }
 
-/// How the model is loaded: the layers that fit go to the devices, its experts leave them first.
-fn plan(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> LoadPlan {
+/// How the model is loaded, and why so: the layers that fit go to the devices, its experts leave them first.
+fn plan(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> (LoadPlan, String) {
     let wish = LoadPlan {
         settings: settings.load,
         sequences: settings.sequences,
@@ -299,7 +316,7 @@ fn plan(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> Loa
         offload: Offload::default(),
     };
     if machine.accelerators.is_empty() {
-        return wish;
+        return (wish, String::new());
     }
     let fixed = Fixed {
         context: true,
@@ -308,9 +325,30 @@ fn plan(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> Loa
         layers: settings.load.gpu_layers >= 0,
     };
     match planner::fit(&files(memory), &wish, fixed, machine) {
-        Ok(placement) => placement.plan,
-        // The host has room for everything, so only a stated number of layers does not fit; the load reports it.
-        Err(_) => wish,
+        Ok(placement) => {
+            // The scheduler sees to the host.
+            let reasons = placement.reasons.into_iter();
+            let reasons: Vec<String> = reasons
+                .filter(|it| !it.starts_with("main memory"))
+                .collect();
+            (placement.plan, reasons.join("; "))
+        }
+        // A stated number of layers does not fit; the load reports it.
+        Err(_) => (stated(memory, settings, machine), String::new()),
+    }
+}
+
+/// The plan of a load whose layers and experts are decided.
+fn stated(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> LoadPlan {
+    let offload = memory.weights.first().map(|model| Offload {
+        experts_on_host: settings.load.host_experts,
+        ..Offload::of(settings.load.gpu_layers, model, machine)
+    });
+    LoadPlan {
+        settings: settings.load,
+        sequences: settings.sequences,
+        host_cache: settings.host_cache,
+        offload: offload.unwrap_or_default(),
     }
 }
 

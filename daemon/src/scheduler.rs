@@ -105,6 +105,8 @@ pub struct LoadRequest {
     pub keep_alive: Option<KeepAlive>,
     /// Whether a request, a Modelfile or the configuration states the number of layers on an accelerator.
     pub states_layers: bool,
+    /// Why its layers go where they go, for people; empty for the CPU alone.
+    pub layers_reason: String,
     /// The memory that it is expected to take with these settings.
     pub need: Need,
     /// Smaller settings, for a machine that has no room for these; each takes less than the one before.
@@ -146,14 +148,34 @@ impl LoadRequest {
         self.configured.group.as_ref()
     }
 
-    /// Takes over the settings of the loaded model that this request does not name, and at least its memory.
+    /// Takes over the settings of the loaded model that this request does not name, and at least its memory. Layers and experts belong
+    /// to the larger context.
     fn keep(&mut self, loaded: LoadSettings, need: &Need) {
-        let context = self.settings.context.max(loaded.context);
+        let kept = self.required.over(loaded);
+        let larger = if self.settings.context > loaded.context {
+            self.settings
+        } else {
+            kept
+        };
         self.settings = LoadSettings {
-            context,
-            ..self.required.over(loaded)
+            context: larger.context,
+            gpu_layers: larger.gpu_layers,
+            host_experts: larger.host_experts,
+            ..kept
         };
         self.need = self.need.max(need);
+    }
+
+    /// Takes over the context of another request for the same model, with the layers and experts that were planned for it.
+    fn take_context(&mut self, other: &Self) {
+        self.settings = LoadSettings {
+            context: other.settings.context,
+            gpu_layers: other.settings.gpu_layers,
+            host_experts: other.settings.host_experts,
+            ..self.settings
+        };
+        self.need = self.need.max(&other.need);
+        self.smaller = other.smaller.clone();
     }
 }
 

@@ -34,7 +34,8 @@ pub(crate) async fn post(
 ) -> Result<axum::Json<PlanResponse>, Error> {
     let found = Found::find(&app, &request).await?;
     let kernels = app.config.current().kernels != Kernels::Off;
-    let machine = app.needs.free_machine(kernels).await;
+    let accelerators = app.accelerators.probed();
+    let machine = app.needs.free_machine(kernels, &accelerators).await;
     let wish = wish(&app, &request, &found.memory, &machine)?;
     let files = Files {
         weights: &found.memory.weights,

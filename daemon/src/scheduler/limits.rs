@@ -108,8 +108,10 @@ pub(super) enum Resource {
 pub(super) struct Limits {
     pub(super) resources: Vec<Resource>,
     pub(super) amounts: Vec<u64>,
-    /// Other programs left less of the host than the budget allows.
-    pub(super) is_short: bool,
+    /// Bytes of the host that the configuration and the machine allow, whatever other programs take.
+    pub(super) budget: u64,
+    /// What a model could have at most when all others are gone, by what other programs take now.
+    pub(super) most: u64,
 }
 
 impl Limits {
@@ -125,26 +127,26 @@ impl Limits {
         devices: &[DeviceMemory],
         entries: impl Iterator<Item = &'a Entry>,
     ) -> Self {
-        let mut held = 0_u64;
+        let (mut held, mut loading) = (0_u64, 0_u64);
         for entry in entries {
-            if !matches!(entry.state, State::Loading { .. }) {
-                held = held.saturating_add(entry.need.held());
-            }
+            let part = match entry.state {
+                State::Loading { .. } => &mut loading,
+                State::Ready(_) | State::Stopping => &mut held,
+            };
+            *part = part.saturating_add(entry.need.held());
         }
-        let (host, is_short) = match memory {
-            None => (
-                budget.host.map_or(u64::MAX, |host| host.of(u64::MAX)),
-                false,
-            ),
+        let (allowed, left) = match memory {
+            None => {
+                let allowed = budget.host.map_or(u64::MAX, |host| host.of(u64::MAX));
+                (allowed, allowed)
+            }
             Some(memory) => {
-                let host = budget.host(memory.total);
-                let left = memory
-                    .available
-                    .saturating_sub(budget.reserve(memory.total));
-                let left = left.saturating_add(held);
-                (host.min(left), left < host)
+                let reserve = budget.reserve(memory.total);
+                let left = memory.available.saturating_sub(reserve);
+                (budget.host(memory.total), left.saturating_add(held))
             }
         };
+        let host = allowed.min(left);
         let mut resources = vec![Resource::Models, Resource::Device(DeviceId::host())];
         let mut amounts = vec![max_models as u64, host];
         for (device, bytes) in budget.devices(devices) {
@@ -154,7 +156,9 @@ impl Limits {
         Self {
             resources,
             amounts,
-            is_short,
+            budget: allowed,
+            // A model that loads has taken an unknown part of its memory, which comes back too.
+            most: allowed.min(left.saturating_add(loading)),
         }
     }
 
@@ -167,11 +171,11 @@ impl Limits {
         }
     }
 
-    /// Bytes of the host.
-    pub(super) fn host(&self) -> u64 {
+    /// The column of the host.
+    pub(super) fn host(&self) -> usize {
         let is_host = |resource: &Resource| *resource == Resource::Device(DeviceId::host());
         let host = self.resources.iter().position(is_host);
-        host.map_or(u64::MAX, |host| self.amounts[host])
+        host.expect("every machine has a host")
     }
 
     /// What a model takes of each resource.

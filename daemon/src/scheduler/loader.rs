@@ -187,20 +187,24 @@ impl StoreLoader {
         }
         let loaded = runner.load(load, |_| {}).await.map_err(failed)?;
         self.spares.refill(&program);
-        self.learn(request, placement, &loaded).await;
+        self.learn(request, placement, &loaded);
         Ok(LoadedRunner {
             runner,
             loaded,
             saver,
             device_reason: match (&placement.backend, placement.reason.is_empty()) {
-                (None, true) => cpu.reason(),
+                (None, true) if request.layers_reason.is_empty() => cpu.reason(),
+                (None, true) => request.layers_reason.clone(),
+                (Some(_), _) if !request.layers_reason.is_empty() => {
+                    format!("{}; {}", placement.reason, request.layers_reason)
+                }
                 _ => placement.reason.clone(),
             },
         })
     }
 
     /// Corrects the next prediction by what this load took.
-    async fn learn(&self, request: &LoadRequest, placement: &Placement, loaded: &Loaded) {
+    fn learn(&self, request: &LoadRequest, placement: &Placement, loaded: &Loaded) {
         let settings = NeedSettings {
             devices: self.accelerators.devices(placement),
             load: request.settings,
@@ -208,12 +212,14 @@ impl StoreLoader {
             kernels: !self.program.args.iter().any(|it| *it == Kernels::OFF),
             host_cache: 0,
             names_context: false,
+            names_kv_type: false,
             names_sequences: false,
         };
-        let needs = self
-            .needs
-            .learn(&self.registry, &request.key, settings, &loaded.memory);
-        needs.await;
+        let (needs, registry) = (self.needs.clone(), self.registry.clone());
+        let (key, memory) = (request.key.clone(), loaded.memory.clone());
+        // In the background: the first answer does not wait for the index.
+        self.tasks
+            .spawn(async move { needs.learn(&registry, &key, settings, &memory).await });
     }
 
     /// Refuses a runner with this sandbox, if a better one is required.

@@ -48,9 +48,11 @@ impl Spares {
         }))
     }
 
-    /// Keeps at most so many from the next refill on.
+    /// Keeps at most so many from now on.
     pub(super) fn keep(&self, most: usize) {
-        self.state().most = most;
+        let mut state = self.state();
+        state.most = most;
+        state.waiting.truncate(most);
     }
 
     /// A runner of this program with these files: a spare one if one waits, or a new one.
@@ -77,13 +79,19 @@ impl Spares {
     pub(super) fn refill(&self, program: &Program) {
         let spares = self.clone();
         let program = program.clone();
+        // Before the task runs, so that an end after this call counts.
+        let round = {
+            let mut state = self.state();
+            // The newest stay: a machine may swap between two programs, one for the CPU and one for an accelerator.
+            let surplus = state
+                .waiting
+                .len()
+                .saturating_sub(state.most.saturating_sub(1));
+            state.waiting.drain(..surplus);
+            state.round += 1;
+            state.round
+        };
         self.0.tasks.spawn(async move {
-            let round = {
-                let mut state = spares.state();
-                state.waiting.retain(|spare| *spare.program() == program);
-                state.round += 1;
-                state.round
-            };
             while spares.is_wanted(round) {
                 match spares.0.spawner.prepare(&program).await {
                     Ok(spare) => spares.put(spare, round),

@@ -19,7 +19,10 @@ use super::breaker::Breaker;
 use super::entry::{Entry, State, Waiter, summary};
 use super::popularity::Popularity;
 use super::successors::Successors;
-use super::{Lease, LoadRequest, LoadedRunner, Loader, Machine, ModelSummary, Options, Unloading};
+use super::{
+    HostMemory, Lease, LoadRequest, LoadedRunner, Loader, Machine, ModelSummary, Options, Unloading,
+};
+use crate::accelerators::DeviceMemory;
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::events::Events;
@@ -116,6 +119,10 @@ pub(super) struct Task {
     events: Events,
     /// When the memory is looked at next.
     look: Instant,
+    /// The memory of the host when the requests that wait were served last.
+    memory: Option<HostMemory>,
+    /// That of the devices.
+    devices: Vec<DeviceMemory>,
     /// When spare runners end if no load comes; `None` without any.
     spares_end: Option<Instant>,
     closing: Option<Vec<oneshot::Sender<()>>>,
@@ -148,6 +155,8 @@ impl Task {
             pins: BTreeMap::new(),
             events,
             look: Instant::now(),
+            memory: None,
+            devices: Vec::new(),
             spares_end: None,
             closing: None,
             notices,

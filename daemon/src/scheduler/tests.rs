@@ -154,6 +154,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
         details: Details::default(),
         keep_alive: None,
         states_layers: false,
+        layers_reason: String::new(),
         need: Need::default(),
         smaller: Arc::from([]),
         configured: ModelSettings::default(),

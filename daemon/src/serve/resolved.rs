@@ -2,11 +2,11 @@
 
 use registry::{Capability, Model};
 
-use crate::accelerators::Wish;
+use crate::accelerators::{DeviceMemory, Wish};
 use crate::app::App;
 use crate::ask::{Target, TemplateChoice};
 use crate::blocking;
-use crate::config::{Kernels, ModelSettings};
+use crate::config::{DeviceBudget, Kernels, ModelSettings};
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::needs::NeedSettings;
@@ -73,25 +73,35 @@ impl ResolvedModel {
         };
         let placement = app.accelerators.place(&config.backend, wish).await?;
         let settings = NeedSettings {
-            devices: app.accelerators.devices(&placement),
+            devices: budgeted(app.accelerators.devices(&placement), &config.device_budget),
             load: options.load,
             sequences: self.configured.parallel.unwrap_or(config.parallel),
             kernels: config.kernels != Kernels::Off,
             host_cache: config.state_memory.unwrap_or(0),
-            names_context: options.names_context || self.configured.context_length.is_some(),
-            names_sequences: self.configured.parallel.is_some(),
+            names_context: options.names_context
+                || self.configured.context_length.is_some()
+                || config.is_set("context_length"),
+            names_kv_type: config.is_set("kv_cache_type"),
+            names_sequences: self.configured.parallel.is_some() || config.is_set("parallel"),
         };
         let demand = app.needs.of(&app.registry, model, settings).await;
+        let settings = demand.offloaded.unwrap_or(options.load);
+        let mut required = options.required;
+        if required.gpu_layers.is_some() {
+            // A model may have fewer layers than the number asks for.
+            required.gpu_layers = Some(settings.gpu_layers);
+        }
         app.scheduler
             .acquire(LoadRequest {
                 name: model.name.clone(),
                 key: model.key(),
-                settings: demand.offloaded.unwrap_or(options.load),
-                required: options.required,
+                settings,
+                required,
                 digest,
                 details: model.details.clone(),
                 keep_alive: self.keep_alive,
                 states_layers: options.load.gpu_layers >= 0,
+                layers_reason: demand.reason,
                 need: demand.need,
                 smaller: demand.smaller,
                 configured: self.configured.clone(),
@@ -147,4 +157,15 @@ impl ResolvedModel {
         }
         Err(Error::Invalid(format!("'{}' {lacks}", self.model.name)))
     }
+}
+
+/// The devices with what their budgets leave of them.
+fn budgeted(mut devices: Vec<DeviceMemory>, budgets: &[DeviceBudget]) -> Vec<DeviceMemory> {
+    for device in &mut devices {
+        let is_meant = |budget: &&DeviceBudget| budget.device.eq_ignore_ascii_case(&device.name);
+        if let Some(budget) = budgets.iter().find(is_meant) {
+            device.free = device.free.min(budget.budget.of(device.total));
+        }
+    }
+    devices
 }

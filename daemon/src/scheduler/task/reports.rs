@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{EventFacts, EventKind};
-use runner_protocol::{FailureKind, Loaded, Sandbox, SandboxLevel};
+use runner_protocol::{FailureKind, Loaded, MemoryKind, Sandbox, SandboxLevel};
 use supervisor::{Cause, Exit};
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use super::super::{LoadRequest, LoadedRunner, Unloading};
 use super::{Notice, Task};
 use crate::duration::nanos;
 use crate::error::Error;
-use crate::memory::{Need, Usage};
+use crate::memory::{DeviceId, Need, Usage};
 
 impl Task {
     pub(super) fn notice(&mut self, notice: Notice) {
@@ -149,12 +149,25 @@ impl Task {
     }
 }
 
-/// The memory that a runner measured. It does not say on which device.
+/// The memory that a runner measured: the sizes of its buffers, or its resident bytes where it reports none. Resident bytes would
+/// count a mapped file twice that was copied into another layout.
 fn measured(loaded: &Loaded) -> Need {
-    Need {
-        usage: Usage::of_host(loaded.resident_bytes),
-        mapped: 0,
+    if loaded.memory.is_empty() {
+        return Need {
+            usage: Usage::of_host(loaded.resident_bytes),
+            mapped: 0,
+        };
     }
+    let mut need = Need::default();
+    for part in &loaded.memory {
+        let device = DeviceId::new(&part.device);
+        let sum = need.usage.on(&device).saturating_add(part.bytes);
+        need.usage = need.usage.with(device, sum);
+        if part.kind == MemoryKind::MappedWeights {
+            need.mapped = need.mapped.saturating_add(part.bytes);
+        }
+    }
+    need
 }
 
 /// What a load took and where the model is.

@@ -85,6 +85,10 @@ impl Task {
     /// Serves the waiting requests as far as possible: pinned models first, then by priority and arrival.
     pub(super) fn advance(&mut self) {
         self.pending.retain(|waiter| !waiter.is_gone());
+        if !self.pending.is_empty() || !self.shrunk.is_empty() {
+            self.memory = self.machine.memory();
+            self.devices = self.machine.devices();
+        }
         self.cancel_abandoned_loads();
         self.refuse_waiters_of_open_breakers();
         self.end_drains();
@@ -143,9 +147,6 @@ impl Task {
                 self.grant(id, waiter);
                 continue;
             }
-            if !entry.is_idle() {
-                return;
-            }
             let mut anew = self.pending[first].request.clone();
             let decision = self.decide_smaller(&mut anew, Some(id), &[]);
             if !decision.given_up.is_empty() && entry.serves(&anew) {
@@ -153,6 +154,9 @@ impl Task {
                 let waiter = self.pending.remove(first);
                 self.grant(id, waiter);
                 continue;
+            }
+            if !entry.is_idle() {
+                return;
             }
             if let Some(error) = self.impossible(&anew, &decision) {
                 // The loaded model stays for the requests that it can serve.
@@ -275,9 +279,10 @@ impl Task {
         let mut request = waiting.next()?.request.clone();
         for waiter in waiting {
             let other = &waiter.request;
-            if other.required.is_met_by(request.settings) {
-                request.settings.context = request.settings.context.max(other.settings.context);
-                request.need = request.need.max(&other.need);
+            if other.required.is_met_by(request.settings)
+                && other.settings.context > request.settings.context
+            {
+                request.take_context(other);
             }
         }
         Some(request)
@@ -309,13 +314,12 @@ impl Task {
     /// Decides about a model in place of the entry `instead`, beside what is `kept` for others.
     fn decide(&self, request: &LoadRequest, instead: Option<u64>, kept: &[Need]) -> Decision {
         let others = || self.table.iter().filter(|(id, _)| Some(**id) != instead);
-        let memory = self.machine.memory();
         let mut limits = Limits::now(
             self.options.max_loaded,
             &self.options.budget,
-            memory,
-            &self.machine.devices(),
-            others().map(|(_, entry)| entry),
+            self.memory,
+            &self.devices,
+            self.table.values(),
         );
         let mut occupants: Vec<Occupant> = others()
             .map(|(id, entry)| self.occupant(*id, entry, &limits, request))
@@ -324,13 +328,21 @@ impl Task {
         limits.set_aside(self.loader.spare_bytes(), request.need.usage.host());
         let take = limits.take(&request.need);
         let verdict = room::decide(&take, &limits.amounts, &occupants);
-        if let Verdict::Never(short) = verdict
-            && limits.is_short
-            && limits.resources[short] == Resource::Device(DeviceId::host())
-        {
+        let host = limits.host();
+        if verdict == Verdict::Never(host) && take[host] <= limits.most {
+            // A model that loads or stops holds the memory that is missing.
+            return Decision {
+                verdict: Verdict::Wait,
+                limits,
+                take,
+                is_tight: false,
+                given_up: String::new(),
+            };
+        }
+        if verdict == Verdict::Never(host) && take[host] <= limits.budget {
             // Mapped weights that do not fit are read from the file again and again, which is slow and works.
             let mut least = take.clone();
-            least[short] = request.need.held();
+            least[host] = request.need.held();
             let verdict = room::decide(&least, &limits.amounts, &occupants);
             return Decision {
                 verdict,
@@ -364,7 +376,7 @@ impl Task {
             id,
             take: limits.take(&entry.need),
             state,
-            may_leave: !self.is_pinned(entry),
+            may_leave: !self.is_held(entry),
             must_leave: group.is_some_and(excludes),
             worth: Worth {
                 class: (
@@ -382,6 +394,18 @@ impl Task {
                 _ => None,
             },
         }
+    }
+
+    /// Whether it stays: it is pinned, or a model that leaves only together with it is.
+    fn is_held(&self, entry: &Entry) -> bool {
+        let group = entry.request.group();
+        let is_together = matches!(group, Some(Group::Together(_)));
+        self.is_pinned(entry)
+            || is_together
+                && self
+                    .table
+                    .values()
+                    .any(|other| other.request.group() == group && self.is_pinned(other))
     }
 
     /// The error of a model that cannot be loaded, whatever stops.
@@ -405,7 +429,8 @@ impl Task {
                     decision.take[short]
                 }),
                 limit: Bytes(decision.limits.amounts[short]),
-                is_taken: decision.limits.is_short,
+                is_taken: short == decision.limits.host()
+                    && decision.take[short] <= decision.limits.budget,
             }),
             _ => None,
         }
@@ -556,11 +581,19 @@ impl Task {
                 Some(_) => {}
                 None => {
                     let decision = self.decide(&request, None, kept);
-                    if decision.verdict == Verdict::Start && self.closing.is_none() {
-                        let id = self.start(request, &decision);
-                        if let Some(entry) = self.table.get_mut(&id) {
-                            entry.is_shrunk = true;
-                            entry.keep_alive = keep_alive;
+                    match decision.verdict {
+                        _ if self.closing.is_some() => {}
+                        Verdict::Start => {
+                            let id = self.start(request, &decision);
+                            if let Some(entry) = self.table.get_mut(&id) {
+                                entry.is_shrunk = true;
+                                entry.keep_alive = keep_alive;
+                            }
+                        }
+                        Verdict::Wait => self.shrunk.push((request, keep_alive)),
+                        _ => {
+                            let text = "is not loaded anew: its memory went to another model";
+                            self.record(&request.name, EventKind::LoadCancelled, text);
                         }
                     }
                 }
@@ -649,7 +682,7 @@ impl Task {
                 "" => String::new(),
                 text => format!(
                     "; with {text}, because {} are all that models may take",
-                    Bytes(decision.limits.host())
+                    Bytes(decision.limits.amounts[decision.limits.host()])
                 ),
             };
             format!(

@@ -431,3 +431,98 @@ async fn an_idle_model_shrinks_before_it_is_unloaded_where_the_setting_says_so()
     bench.use_once(sized("c", 900)).await;
     assert_eq!(bench.names().await, ["c:latest"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_of_a_loaded_model_counts_for_its_reload_and_that_of_a_loading_one_for_the_next()
+{
+    let machine = Shared::with(1000 * MB);
+    let budget = MemoryBudget {
+        reserve: Some(Share::Bytes(0)),
+        ..MemoryBudget::default()
+    };
+    let bench = bench_of(usize::MAX, 64, budget, machine.clone());
+    bench.use_once(sized("a", 800)).await;
+    machine.set(200 * MB, 0);
+    let larger = LoadRequest {
+        settings: request("a", 200).settings,
+        ..sized("a", 900)
+    };
+    let scheduler = bench.scheduler.clone();
+    let reload = tokio::spawn(async move { scheduler.acquire(larger).await });
+    // The machine has the memory back when the old runner is gone.
+    bench
+        .until(|seen| seen.is_empty() || seen[0].state == "stopping")
+        .await;
+    machine.set(1000 * MB, 0);
+    drop(reload.await.unwrap().unwrap());
+
+    bench.scheduler.unload(Which::Key(key("a")), false).await;
+    bench.script("slow", "load-delay-ms 250; resident-bytes 0");
+    let scheduler = bench.scheduler.clone();
+    let slow = tokio::spawn(async move { scheduler.acquire(sized("slow", 900)).await });
+    bench
+        .until(|seen| seen.iter().any(|it| it.state == "loading"))
+        .await;
+    // It has taken nearly all of its memory.
+    machine.set(150 * MB, 0);
+    let scheduler = bench.scheduler.clone();
+    let next = tokio::spawn(async move { scheduler.acquire(sized("next", 800)).await });
+    drop(slow.await.unwrap().unwrap());
+    bench
+        .until(|seen| {
+            seen.iter()
+                .all(|it| it.name.model() != "slow" || it.state == "stopping")
+        })
+        .await;
+    machine.set(1000 * MB, 0);
+    drop(next.await.unwrap().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_beyond_the_budget_is_refused_although_its_weights_are_mapped() {
+    let bench = bench_of(
+        usize::MAX,
+        64,
+        MemoryBudget::default(),
+        Shared::with(9000 * MB),
+    );
+    let huge = LoadRequest {
+        need: Need {
+            usage: Usage::of_host(40_000 * MB),
+            mapped: 39_000 * MB,
+        },
+        ..request("huge", 100)
+    };
+    let error = bench.take(huge).await.unwrap_err();
+    assert!(error.to_string().ends_with("are the budget"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_gave_up_context_answers_several_requests_at_once() {
+    let bench = bench_of_bytes(1000);
+    let first = bench.take(reducible("a", 1500, 900)).await.unwrap();
+    let second = bench.take(reducible("a", 1500, 900)).await.unwrap();
+    assert_eq!(bench.loads().len(), 1);
+    drop((first, second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_model_keeps_those_that_leave_with_it() {
+    let bench = bench_of_bytes(1000);
+    let together = |name: &str| LoadRequest {
+        configured: ModelSettings {
+            group: Some(Group::Together("rag".into())),
+            ..ModelSettings::default()
+        },
+        ..sized(name, 400)
+    };
+    bench.use_once(together("embed")).await;
+    bench.use_once(together("chat")).await;
+    bench
+        .scheduler
+        .pin(ModelName::parse("embed").unwrap(), key("embed"))
+        .await
+        .unwrap();
+    let error = bench.take(sized("other", 500)).await.unwrap_err();
+    assert_eq!(error.code(), "all_pinned");
+}
