@@ -257,13 +257,10 @@ impl CpuModules {
         arguments.extend(choice.module.iter().map(Into::into));
         arguments.extend(self.switch().cloned());
         match probe::run::<Measurement>(&self.0.program, arguments, PATIENCE).await {
-            Ok(measured) if !measured.quiet => {
-                tracing::info!(
-                    "other programs disturbed the measurement of products; the runner chooses them"
-                );
-                None
-            }
             Ok(measured) => {
+                if !measured.quiet {
+                    tracing::info!("other programs disturbed the measurement of products");
+                }
                 tracing::info!(
                     products = measured.choices.join(","),
                     bandwidth = measured.bandwidth_all,
@@ -285,10 +282,10 @@ impl CpuModules {
         let Some(key) = machine_key::of_processor(&self.0.program) else {
             return;
         };
-        let kept = SavedChoice {
-            key,
-            choice: choice.clone(),
-        };
+        let mut choice = choice.clone();
+        // One that other programs disturbed chooses nothing, and is made again at the next start.
+        choice.measured = choice.measured.filter(|measured| measured.quiet);
+        let kept = SavedChoice { key, choice };
         let written = serde_json::to_string(&kept)
             .map_err(|error| error.to_string())
             .and_then(|text| {

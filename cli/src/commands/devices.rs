@@ -235,7 +235,7 @@ fn measured(out: &Output, found: &MeasuredFacts) -> String {
         speed(found.bandwidth_all)
     );
     let chosen = match found.choices.is_empty() {
-        true => "nothing; llama.cpp decides".to_owned(),
+        true => "nothing: other programs disturbed the measurement, or kernels are off".to_owned(),
         false => found.choices.join(" "),
     };
     let rows = [row("memory", &bandwidth), row("chosen", &chosen)];

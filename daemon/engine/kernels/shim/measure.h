@@ -26,7 +26,7 @@ struct slm_time {
 };
 
 // Computes products of each type and number of columns in each way that there is, with one thread, and writes at most `most` times.
-// Returns how many. One thread needs no other one at the same time, which a busy machine would delay.
+// Returns how many, or none when it takes longer than three seconds. One thread needs no other one at the same time, which a busy machine would delay.
 //
 // Call it in a process that computes nothing else, with kernels registered or not. It changes the choice of products.
 int slm_measure_products(struct slm_time * times, int most);

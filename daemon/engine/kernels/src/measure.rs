@@ -38,7 +38,7 @@ pub(crate) fn type_of(weights: Weights) -> c_int {
 }
 
 /// Computes products with one thread in all ways that this machine has, for about half a second. The CPU module is loaded, and nothing
-/// else computes in this process.
+/// else computes in this process. Empty when the machine is too busy to measure in three seconds.
 pub fn products() -> Vec<Time> {
     let mut times = vec![RawTime::default(); MOST];
     // SAFETY: The buffer has room for so many times, and the function writes no more.

@@ -253,7 +253,7 @@ impl FromStr for Choice {
 /// Whether other programs disturbed a measurement so little that it can decide: the two shortest times of most products are alike.
 pub fn is_quiet(times: &[Time]) -> bool {
     let alike = times.iter().filter(|time| time.spread < ALIKE).count();
-    alike * 10 >= times.len() * 9
+    !times.is_empty() && alike * 10 >= times.len() * 9
 }
 
 /// Whether a batch of this size is large.
@@ -361,6 +361,7 @@ mod tests {
         assert!(is_quiet(&times));
         times[4].spread = 1.3;
         assert!(!is_quiet(&times));
+        assert!(!is_quiet(&[]));
     }
 
     #[test]
