@@ -1,7 +1,7 @@
 //! Compares predicted with measured memory: loads models of several architectures, quantizations, contexts, types of the KV cache and
 //! numbers of slots with the real runner.
 //!
-//! `prediction RUNNER FOLDER MODULE` writes the models to `FOLDER`, which needs 2 GB, and prints a table in Markdown; `MODULE` is the CPU
+//! `prediction RUNNER FOLDER MODULE [ARCHITECTURE]` writes the models to `FOLDER`, which needs 2 GB, and prints a table in Markdown; `MODULE` is the CPU
 //! module that the runner loads, as `slm ps --json` shows it. `FOLDER/prediction.svg` is a plot of the same numbers.
 //!
 //! What counts is what `docs/memory.md` says: the anonymous memory of the process after the load, the compute buffers, and the pages of
@@ -57,13 +57,18 @@ struct Row {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [runner, folder, module] = &arguments[..] else {
-        return Err("usage: prediction RUNNER FOLDER MODULE".into());
+    let (runner, folder, module, only) = match &arguments[..] {
+        [runner, folder, module] => (runner, folder, module, None),
+        [runner, folder, module, only] => (runner, folder, module, Some(only)),
+        _ => return Err("usage: prediction RUNNER FOLDER MODULE [ARCHITECTURE]".into()),
     };
     let folder = Path::new(folder);
     fs::create_dir_all(folder)?;
     let mut rows = Vec::new();
     for case in cases() {
+        if only.is_some_and(|only| case.architecture.name() != only) {
+            continue;
+        }
         let row = measure(Path::new(runner), folder, module, case).await?;
         eprintln!("{}", line(&row));
         rows.push(row);

@@ -29,7 +29,8 @@ pub(super) fn describe(architecture: Architecture, writer: Writer) -> Writer {
         Architecture::Gemma3 => heads(writer).kv(&key("attention.sliding_window"), 512_u32),
         Architecture::Qwen3Moe => heads(writer)
             .kv(&key("expert_count"), EXPERTS as u32)
-            .kv(&key("expert_used_count"), 2_u32)
+            // Enough that tokens of random text use each of them.
+            .kv(&key("expert_used_count"), 6_u32)
             .kv(&key("expert_feed_forward_length"), EXPERT_WIDTH as u32),
         Architecture::Mamba => writer
             .kv(&key("attention.head_count"), 0_u32)
