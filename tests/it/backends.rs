@@ -212,3 +212,47 @@ fn faulty_modules_are_named_and_the_cpu_answers() {
     );
     drop(daemon);
 }
+
+/// A runner program whose driver crashes with Vulkan, and which is the real one otherwise.
+fn crash_with_vulkan(home: &Home) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    replace_modules(home, &[("vulkan", "{}")]);
+    let runner = home.dir().join("bin/slm-runner");
+    let real = home.dir().join("bin/real-runner");
+    std::fs::rename(&runner, &real).expect("it is there");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n'probe backends') echo '[{{\"backend\": \"vulkan\", \"devices\": [{{\"name\": \"Vulkan0\"}}]}}]' ;;\n\
+         *--backend=vulkan*) kill -SEGV $$ ;;\n*) exec {} \"$@\" ;;\nesac\n",
+        real.display()
+    );
+    std::fs::write(&runner, script).expect("the name is free");
+    std::fs::set_permissions(&runner, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+}
+
+#[test]
+fn a_crash_of_the_driver_in_a_load_falls_back_to_the_cpu() {
+    let mut home = Home::new(Engine::Real);
+    crash_with_vulkan(&home);
+    let daemon = home.daemon();
+    home.create_tiny("tiny");
+    home.slm(&["run", "tiny", "--param", "num_predict=2", "hello"])
+        .ok();
+    let ps = home.slm(&["ps", "--json"]).ok();
+    let ps: Value = serde_json::from_str(&ps).expect("--json is JSON");
+    let model = &ps["models"][0];
+    let device = model["device"].as_str().unwrap_or_default();
+    assert!(device.starts_with("CPU"), "{model}");
+    let reason = model["device_reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.starts_with("the load with vulkan failed: "),
+        "{model}"
+    );
+    drop(daemon);
+
+    // Where the configuration names the backend, the load fails.
+    home.set("SLM_BACKEND", "vulkan");
+    let daemon = home.daemon();
+    home.slm(&["run", "tiny", "hello"]).fails(1);
+    drop(daemon);
+}
