@@ -123,6 +123,8 @@ pub(super) struct Task {
     memory: Option<HostMemory>,
     /// That of the devices.
     devices: Vec<DeviceMemory>,
+    /// When requests that wait for memory of other programs are looked at again; `None` without any.
+    recheck: Option<Instant>,
     /// When spare runners end if no load comes; `None` without any.
     spares_end: Option<Instant>,
     closing: Option<Vec<oneshot::Sender<()>>>,
@@ -157,6 +159,7 @@ impl Task {
             look: Instant::now(),
             memory: None,
             devices: Vec::new(),
+            recheck: None,
             spares_end: None,
             closing: None,
             notices,
@@ -168,7 +171,11 @@ impl Task {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
             let expiry = self.expiries().map(|(_, at)| at);
-            let wake = expiry.chain(self.next_look()).chain(self.spares_end).min();
+            let wake = expiry
+                .chain(self.next_look())
+                .chain(self.spares_end)
+                .chain(self.recheck)
+                .min();
             tokio::select! {
                 biased;
                 Some(notice) = self.inbox.recv() => self.notice(notice),

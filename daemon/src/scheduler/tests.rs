@@ -77,6 +77,56 @@ impl Loader for Arc<Mocks> {
     }
 }
 
+/// A machine whose models hold their bytes from the start of their load to the end of their runner.
+#[derive(Clone)]
+struct Following {
+    total: u64,
+    events: Arc<std::sync::OnceLock<Events>>,
+}
+
+impl Following {
+    fn of(total: u64) -> Self {
+        Self {
+            total,
+            events: Arc::default(),
+        }
+    }
+
+    /// Follows the models of this scheduler.
+    fn follow(&self, events: &Events) {
+        let _ = self.events.set(events.clone());
+    }
+}
+
+impl Machine for Following {
+    fn memory(&self) -> Option<HostMemory> {
+        let mut held = std::collections::BTreeMap::new();
+        for event in self.events.get()?.decisions(|_| true) {
+            match event.kind {
+                EventKind::Loading => {
+                    held.insert(event.model, event.facts.bytes.unwrap_or(0));
+                }
+                EventKind::Unloaded
+                | EventKind::Crashed
+                | EventKind::LoadFailed
+                | EventKind::LoadCancelled => {
+                    held.remove(&event.model);
+                }
+                _ => {}
+            }
+        }
+        let held: u64 = held.values().sum();
+        Some(HostMemory {
+            total: self.total,
+            available: self
+                .total
+                .checked_sub(held)
+                .expect("no more is loaded than fits"),
+            stalled: 0.0,
+        })
+    }
+}
+
 struct Bench {
     scheduler: Scheduler,
     events: Events,

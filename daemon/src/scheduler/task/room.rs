@@ -23,6 +23,12 @@ use crate::memory::{Bytes, DeviceId, Need};
 /// After this wait busy models are drained, and the room that becomes free is kept for the request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a request waits for memory that other programs hold, before it is refused.
+const OTHERS: Duration = Duration::from_secs(2);
+
+/// Time between two looks while it waits.
+const RECHECK: Duration = Duration::from_millis(100);
+
 /// After this wait a request goes before requests of a higher priority.
 const LONGEST_BEHIND: Duration = Duration::from_secs(30);
 
@@ -85,11 +91,12 @@ impl Task {
     /// Serves the waiting requests as far as possible: pinned models first, then by priority and arrival.
     pub(super) fn advance(&mut self) {
         self.pending.retain(|waiter| !waiter.is_gone());
+        self.cancel_abandoned_loads();
+        self.recheck = None;
         if !self.pending.is_empty() || !self.shrunk.is_empty() {
             self.memory = self.machine.memory();
             self.devices = self.machine.devices();
         }
-        self.cancel_abandoned_loads();
         self.refuse_waiters_of_open_breakers();
         self.end_drains();
         let keys = self.waiting_keys();
@@ -159,6 +166,10 @@ impl Task {
                 return;
             }
             if let Some(error) = self.impossible(&anew, &decision) {
+                if self.waits_for_others(&self.pending[first], &error) {
+                    self.recheck = Some(Instant::now() + RECHECK);
+                    return;
+                }
                 // The loaded model stays for the requests that it can serve.
                 let waiter = self.pending.remove(first);
                 self.refuse(waiter, error);
@@ -240,7 +251,16 @@ impl Task {
         };
         let decision = self.decide_smaller(&mut request, None, kept);
         if let Some(error) = self.impossible(&request, &decision) {
-            self.refuse_all(key, &error);
+            let mut waiting = self
+                .pending
+                .iter()
+                .filter(|waiter| waiter.request.key == *key);
+            if waiting.any(|waiter| self.waits_for_others(waiter, &error)) {
+                self.recheck = Some(Instant::now() + RECHECK);
+                kept.push(request.need);
+            } else {
+                self.refuse_all(key, &error);
+            }
             return;
         }
         match decision.verdict.clone() {
@@ -394,6 +414,13 @@ impl Task {
                 _ => None,
             },
         }
+    }
+
+    /// Whether a request still waits for memory that other programs hold. The runner of a load that was cancelled is such a program
+    /// for a moment.
+    fn waits_for_others(&self, waiter: &Waiter, error: &Error) -> bool {
+        let is_taken = matches!(error, Error::NoRoom { is_taken: true, .. });
+        is_taken && waiter.since.elapsed() < OTHERS
     }
 
     /// Whether it stays: it is pinned, or a model that leaves only together with it is.

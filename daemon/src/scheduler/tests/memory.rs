@@ -435,47 +435,32 @@ async fn an_idle_model_shrinks_before_it_is_unloaded_where_the_setting_says_so()
 #[tokio::test(start_paused = true)]
 async fn the_memory_of_a_loaded_model_counts_for_its_reload_and_that_of_a_loading_one_for_the_next()
 {
-    let machine = Shared::with(1000 * MB);
+    let machine = Following::of(1000 * MB);
     let budget = MemoryBudget {
         reserve: Some(Share::Bytes(0)),
         ..MemoryBudget::default()
     };
     let bench = bench_of(usize::MAX, 64, budget, machine.clone());
+    machine.follow(&bench.events);
     bench.use_once(sized("a", 800)).await;
-    machine.set(200 * MB, 0);
     let larger = LoadRequest {
         settings: request("a", 200).settings,
         ..sized("a", 900)
     };
-    let scheduler = bench.scheduler.clone();
-    let reload = tokio::spawn(async move { scheduler.acquire(larger).await });
-    // The machine has the memory back when the old runner is gone.
-    bench
-        .until(|seen| seen.is_empty() || seen[0].state == "stopping")
-        .await;
-    machine.set(1000 * MB, 0);
-    drop(reload.await.unwrap().unwrap());
+    bench.use_once(larger).await;
+    bench.use_once(sized("b", 700)).await;
 
-    bench.scheduler.unload(Which::Key(key("a")), false).await;
     bench.script("slow", "load-delay-ms 250; resident-bytes 0");
-    let scheduler = bench.scheduler.clone();
-    let slow = tokio::spawn(async move { scheduler.acquire(sized("slow", 900)).await });
-    bench
-        .until(|seen| seen.iter().any(|it| it.state == "loading"))
-        .await;
-    // It has taken nearly all of its memory.
-    machine.set(150 * MB, 0);
-    let scheduler = bench.scheduler.clone();
-    let next = tokio::spawn(async move { scheduler.acquire(sized("next", 800)).await });
-    drop(slow.await.unwrap().unwrap());
-    bench
-        .until(|seen| {
-            seen.iter()
-                .all(|it| it.name.model() != "slow" || it.state == "stopping")
-        })
-        .await;
-    machine.set(1000 * MB, 0);
-    drop(next.await.unwrap().unwrap());
+    let slow = bench.scheduler.acquire(sized("slow", 900));
+    let next = async {
+        bench
+            .until(|seen| seen.iter().any(|it| it.state == "loading"))
+            .await;
+        bench.take(sized("next", 800)).await
+    };
+    let (slow, next) = tokio::join!(async { drop(slow.await.unwrap()) }, next);
+    let ((), _next) = (slow, next.unwrap());
+    assert_eq!(bench.names().await, ["next:latest"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,10 +55,12 @@ const BUDGET: u64 = 1000;
 
 fn bench_of_workload() -> Bench {
     let budget = MemoryBudget {
-        host: Some(Share::Bytes(BUDGET)),
+        reserve: Some(Share::Bytes(0)),
         ..MemoryBudget::default()
     };
-    let bench = bench_of(4, 64, budget, Unlimited);
+    let machine = Following::of(BUDGET);
+    let bench = bench_of(4, 64, budget, machine.clone());
+    machine.follow(&bench.events);
     for model in 0..6 {
         let name = format!("m{model}");
         bench.script(&name, "load-delay-ms 300; resident-bytes 0");

@@ -113,7 +113,7 @@ async fn a_newer_schema_is_refused() {
             error,
             Error::NewerSchema {
                 found: 99,
-                known: 4,
+                known: 5,
                 ..
             }
         ),
