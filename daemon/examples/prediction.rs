@@ -70,7 +70,7 @@ async fn main() -> Result<()> {
             continue;
         }
         let row = measure(Path::new(runner), folder, module, case).await?;
-        eprintln!("{}", line(&row));
+        println!("{}", line(&row));
         rows.push(row);
     }
     print!("{}", table(&rows));

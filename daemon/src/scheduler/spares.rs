@@ -10,7 +10,7 @@ use supervisor::{Files, Options, Program, Runner, Spare, Spawner};
 use tokio_util::task::TaskTracker;
 
 /// Bytes that a spare runner takes, measured: its heap, and what of the libraries no other runner has mapped.
-const SPARE_BYTES: u64 = 48 * 1024 * 1024;
+const SPARE_BYTES: u64 = 24 * 1024 * 1024;
 
 /// The spare runners. Cheap to clone.
 #[derive(Debug, Clone)]
