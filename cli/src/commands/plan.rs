@@ -166,8 +166,8 @@ mod tests {
             text.starts_with("`phi4-mini` from the store, with a context of 32768 tokens"),
             "{text}"
         );
-        assert!(text.contains("KV cache          4.3 GB"), "{text}");
-        assert!(text.contains("in all            6.8 GB"), "{text}");
+        assert!(text.contains("KV cache           4.3 GB"), "{text}");
+        assert!(text.contains("in all             6.8 GB"), "{text}");
         assert!(
             text.contains("It does not fit; a context of 4096 tokens"),
             "{text}"
