@@ -6,20 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 use supervisor::{Cause, Exit, Program};
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Backend;
 use crate::error::Error;
 use crate::fs;
+use crate::probe;
 use crate::scheduler::LoadRequest;
 
 /// The backends that are chosen without being named, best first. The others compute with less exact numbers, or need settings.
@@ -27,9 +25,6 @@ const AUTOMATIC: [&str; 7] = ["cuda", "rocm", "metal", "sycl", "vulkan", "musa",
 
 /// Longest time of a probe of all modules; the probe ends that of one module after 20 seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Most bytes of the report of a probe.
-const MAX_REPORT: u64 = 1024 * 1024;
 
 /// Most models that are remembered as crashed.
 const MAX_CRASHED: usize = 256;
@@ -192,7 +187,7 @@ impl Accelerators {
     /// Where a model goes, with this setting of the configuration.
     ///
     /// # Errors
-    /// [`Error::Backend`] and [`Error::Device`] when the configuration names one that cannot be used.
+    /// [`Error::Backend`] for a configured backend that cannot be used, [`Error::Device`] for a configured device that cannot be used.
     pub async fn place(&self, setting: &Backend, wish: Wish<'_>) -> Result<Placement, Error> {
         if wish.gpu_layers == 0 {
             return Ok(Placement::cpu(""));
@@ -368,37 +363,10 @@ impl Accelerators {
         found.await
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a probe is no runner: this function waits for it, and ends it when it is dropped"
-    )]
     async fn probe(&self) -> Result<Vec<Module>, String> {
-        let mut probe = tokio::process::Command::new(&self.0.program.path)
-            .args(["probe", "backends"])
-            .env_clear()
-            .envs(self.0.variables.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let pipe = probe.stdout.take().ok_or("the probe has no output")?;
-        let mut report = Vec::new();
-        let mut pipe = pipe.take(MAX_REPORT);
-        let whole = async {
-            pipe.read_to_end(&mut report).await?;
-            probe.wait().await
-        };
-        let status = timeout(PATIENCE, whole)
-            .await
-            .map_err(|_| format!("the probe took longer than {} s", PATIENCE.as_secs()))?
-            .map_err(|error| error.to_string())?;
-        if !status.success() {
-            return Err(format!("the probe ended by {status}"));
-        }
-        let modules: Vec<Module> =
-            serde_json::from_slice(&report).map_err(|error| error.to_string())?;
+        let mut program = self.0.program.clone();
+        program.env.extend(self.0.variables.iter().cloned());
+        let modules: Vec<Module> = probe::run(&program, ["backends"], PATIENCE).await?;
         for module in &modules {
             match &module.fault {
                 Some(fault) => {

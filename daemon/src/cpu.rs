@@ -19,7 +19,7 @@ use supervisor::{Exit, Program};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::fs;
+use crate::kept;
 use crate::machine_key;
 use crate::probe;
 
@@ -68,15 +68,6 @@ struct CheckedModule {
     /// The number of operations with correct results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operations: Option<u32>,
-}
-
-/// The content of the file.
-#[derive(Debug, Serialize, Deserialize)]
-struct SavedChoice {
-    /// Its build and machine.
-    key: String,
-    #[serde(flatten)]
-    choice: Choice,
 }
 
 impl Choice {
@@ -200,9 +191,8 @@ impl CpuModules {
 
     /// The saved choice for this build and machine.
     fn kept(&self) -> Option<Choice> {
-        let text = fs::read_text(&self.0.file, MAX_FILE).ok()??;
-        let kept: SavedChoice = serde_json::from_str(&text).ok()?;
-        (kept.key == machine_key::of_processor(&self.0.program)?).then_some(kept.choice)
+        let key = machine_key::of_processor(&self.0.program)?;
+        kept::read(&self.0.file, MAX_FILE, &key)
     }
 
     /// Probes the modules that are not known to be faulty, logs the result, and saves it.
@@ -283,18 +273,9 @@ impl CpuModules {
             return;
         };
         let mut choice = choice.clone();
-        // One that other programs disturbed chooses nothing, and is made again at the next start.
+        // A measurement that other programs disturbed chooses nothing. It is not kept, so the next start measures again.
         choice.measured = choice.measured.filter(|measured| measured.quiet);
-        let kept = SavedChoice { key, choice };
-        let written = serde_json::to_string(&kept)
-            .map_err(|error| error.to_string())
-            .and_then(|text| {
-                let folder = self.0.file.parent().unwrap_or(&self.0.file);
-                fs::private_dir(folder)
-                    .and_then(|()| fs::replace(&self.0.file, &text))
-                    .map_err(|error| crate::error::chain(&error))
-            });
-        if let Err(error) = written {
+        if let Err(error) = kept::write(&self.0.file, key, choice) {
             tracing::warn!(error, "the choice of a CPU module cannot be kept");
         }
     }
@@ -308,39 +289,24 @@ impl CpuModules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::ExitStatusExt;
 
     use supervisor::Cause;
 
+    use crate::probe::script;
+
     /// A program that answers a probe with the first of these modules that is not excluded, and counts its calls.
     fn program(folder: &std::path::Path, modules: &[&str]) -> Program {
-        let path = folder.join("runner");
-        let script = format!(
-            "#!/bin/sh\n[ \"$1\" = ready ] && exit\n[ \"$2\" = measure ] && echo '{MEASURED}' && exit\necho asked >> {}\nshift 2\nfor m in {}; do case \" $* \" in *\" $m \"*) ;; *)\n\
-             printf '{{\"module\":\"%s\",\"tried\":[{{\"module\":\"%s\",\"operations\":3}}]}}' $m $m; exit;; esac; done\nexit 1\n",
-            folder.join("asked").display(),
+        let body = format!(
+            "[ \"$2\" = measure ] && echo '{MEASURED}' && exit\n{}\nshift 2\nfor m in {}; do case \" $* \" in *\" $m \"*) ;; *)\n\
+             printf '{{\"module\":\"%s\",\"tried\":[{{\"module\":\"%s\",\"operations\":3}}]}}' $m $m; exit;; esac; done\nexit 1",
+            script::count(folder),
             modules.join(" ")
         );
-        std::fs::write(&path, script).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        // Linux refuses to start a file while a process that another test forks has it open for writing.
-        while std::process::Command::new(&path)
-            .arg("ready")
-            .status()
-            .is_err()
-        {}
-        Program::new(path)
+        script::program(folder, &body)
     }
 
     const MEASURED: &str = r#"{"threads":2,"quiet":true,"bandwidth_one":1e9,"bandwidth_all":2e9,"products":[{"weights":"Q4_0","columns":1,"way":"plain","nanoseconds":8.5}],"choices":["Q4_0=repack","Q8_0=ours/plain"]}"#;
-
-    fn asked(folder: &std::path::Path) -> usize {
-        std::fs::read_to_string(folder.join("asked"))
-            .unwrap_or_default()
-            .lines()
-            .count()
-    }
 
     fn modules(folder: &std::path::Path, program: &Program) -> CpuModules {
         let file = folder.join("derived/cpu-module.json");
@@ -363,7 +329,7 @@ mod tests {
                 "best module for this processor, 3 operations checked"
             );
         }
-        assert_eq!(asked(folder.path()), 1);
+        assert_eq!(script::counted(folder.path()), 1);
         // Another build.
         let rebuilt = self::program(folder.path(), &["newer"]);
         let choice = modules(folder.path(), &rebuilt).choice().await;
@@ -380,7 +346,7 @@ mod tests {
             let choice = modules(folder.path(), &program).choice().await;
             assert_eq!(choice.module.as_deref(), Some("best"));
         }
-        assert_eq!(asked(folder.path()), 2);
+        assert_eq!(script::counted(folder.path()), 2);
     }
 
     #[tokio::test]
@@ -408,7 +374,7 @@ mod tests {
                 "best is left out: a runner was ended by an illegal instruction (SIGILL)"
             );
         }
-        assert_eq!(asked(folder.path()), 2);
+        assert_eq!(script::counted(folder.path()), 2);
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::cpu::CpuModules;
-use crate::{fs, machine_key, probe};
+use crate::{kept, machine_key, probe};
 
 /// Longest probe. It takes about 100 milliseconds, and ends a stuck part after 20 seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -158,11 +158,10 @@ impl Devices {
 
     /// The saved result for this build, start of the system and modules.
     fn kept(&self) -> Option<Probed> {
-        let text = fs::read_text(&self.0.file, MAX_FILE).ok()??;
-        let kept: Kept<Probed> = serde_json::from_str(&text).ok()?;
-        let mut probed = kept.value;
+        let key = machine_key::of_devices(&self.0.program)?;
+        let mut probed: Probed = kept::read(&self.0.file, MAX_FILE, &key)?;
         probed.inventory = Inventory::of(&probed.report);
-        (kept.key == machine_key::of_devices(&self.0.program)?).then_some(probed)
+        Some(probed)
     }
 
     /// Runs the probe, and saves what it finds.
@@ -200,57 +199,20 @@ impl Devices {
         let Some(key) = machine_key::of_devices(&self.0.program) else {
             return;
         };
-        let written = serde_json::to_string(&Kept { key, value: probed })
-            .map_err(|error| error.to_string())
-            .and_then(|text| {
-                let folder = self.0.file.parent().unwrap_or(&self.0.file);
-                fs::private_dir(folder)
-                    .and_then(|()| fs::replace(&self.0.file, &text))
-                    .map_err(|error| crate::error::chain(&error))
-            });
-        if let Err(error) = written {
+        if let Err(error) = kept::write(&self.0.file, key, probed) {
             tracing::warn!(error, "the devices that were found cannot be kept");
         }
     }
 }
 
-/// The content of the file.
-#[derive(Debug, Serialize, Deserialize)]
-struct Kept<T> {
-    /// Its build, machine, start of the system and modules.
-    key: String,
-    #[serde(flatten)]
-    value: T,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use crate::probe::script;
 
     /// A runner whose probe prints this text, and counts its calls.
     fn program(folder: &Path, output: &str) -> Program {
-        let path = folder.join("runner");
-        let script = format!(
-            "#!/bin/sh\n[ \"$1\" = ready ] && exit\necho asked >> {}\n{output}\n",
-            folder.join("asked").display()
-        );
-        std::fs::write(&path, script).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        // Linux refuses to start a file while a process that another test forks has it open for writing.
-        while std::process::Command::new(&path)
-            .arg("ready")
-            .status()
-            .is_err()
-        {}
-        Program::new(path)
-    }
-
-    fn asked(folder: &Path) -> usize {
-        std::fs::read_to_string(folder.join("asked"))
-            .unwrap_or_default()
-            .lines()
-            .count()
+        script::program(folder, &format!("{}\n{output}", script::count(folder)))
     }
 
     fn devices(folder: &Path, program: &Program) -> Devices {
@@ -273,15 +235,15 @@ mod tests {
         assert!(found.inventory.devices[0].is_usable());
         assert_eq!(first.get().await, found);
         assert_eq!(devices(folder.path(), &program).get().await, found);
-        assert_eq!(asked(folder.path()), 1);
+        assert_eq!(script::counted(folder.path()), 1);
         let again = first.refresh().await;
         assert!(again.at > found.at);
         assert_eq!(first.known(), Some(again));
-        assert_eq!(asked(folder.path()), 2);
+        assert_eq!(script::counted(folder.path()), 2);
         // Another build.
         let rebuilt = self::program(folder.path(), &format!("{REPORT} # newer"));
         devices(folder.path(), &rebuilt).get().await;
-        assert_eq!(asked(folder.path()), 3);
+        assert_eq!(script::counted(folder.path()), 3);
     }
 
     #[tokio::test]
@@ -294,7 +256,7 @@ mod tests {
         assert_eq!(one, two);
         devices.0.tasks.close();
         devices.0.tasks.wait().await;
-        assert_eq!(asked(folder.path()), 1);
+        assert_eq!(script::counted(folder.path()), 1);
     }
 
     #[tokio::test]

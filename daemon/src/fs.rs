@@ -266,7 +266,7 @@ pub fn is_file(path: &Path) -> bool {
 }
 
 /// Where backend modules lie, seen from the folder of the runner's program: after a build, and after an installation.
-const MODULE_FOLDERS: [&str; 2] = ["slm-lib", "../lib/slm"];
+pub(crate) const MODULE_FOLDERS: [&str; 2] = ["slm-lib", "../lib/slm"];
 
 /// Whether the module of an accelerator is installed beside this runner program.
 pub fn has_backends(program: &Path) -> bool {

@@ -33,6 +33,7 @@ pub mod fs;
 mod host;
 mod ignored;
 pub mod images;
+mod kept;
 mod lines;
 pub mod listen;
 mod loaded;

@@ -10,9 +10,6 @@ use crate::fs;
 /// Most bytes that are read of a file of the system.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
 
-/// Where backend modules are, seen from the program: after a build, and after an installation.
-const MODULES: [&str; 2] = ["slm-lib", "../lib/slm"];
-
 /// Names the build and the processor; `None` if either is unknown.
 pub(crate) fn of_processor(program: &Program) -> Option<String> {
     let build = fs::stamp(&program.path)?;
@@ -42,7 +39,7 @@ pub(crate) fn of_devices(program: &Program) -> Option<String> {
     let processor = of_processor(program)?;
     let boot = read("/proc/sys/kernel/random/boot_id")?;
     let folder = program.path.parent()?;
-    let modules: Vec<String> = MODULES
+    let modules: Vec<String> = fs::MODULE_FOLDERS
         .iter()
         .filter_map(|place| fs::stamp(&folder.join(place)))
         .collect();

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 /// Most bytes of the output that are read.
-const MAX_OUTPUT: u64 = 4 * 1024 * 1024;
+const MAX_OUTPUT: u64 = 1024 * 1024;
 
 /// Most bytes of standard error that are read.
 const MAX_ERRORS: u64 = 64 * 1024;
@@ -64,4 +64,41 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
         let _ = pipe.take(limit).read_to_end(&mut bytes).await;
     }
     bytes
+}
+
+/// Programs that answer probes in tests.
+#[cfg(test)]
+pub(crate) mod script {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use supervisor::Program;
+
+    /// A shell script in this folder as the program of runners.
+    pub(crate) fn program(folder: &Path, body: &str) -> Program {
+        let path = folder.join("runner");
+        let script = format!("#!/bin/sh\n[ \"$1\" = ready ] && exit\n{body}\n");
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Linux refuses to start a file while a process that another test forks has it open for writing.
+        while std::process::Command::new(&path)
+            .arg("ready")
+            .status()
+            .is_err()
+        {}
+        Program::new(path)
+    }
+
+    /// The line of a script that counts a probe.
+    pub(crate) fn count(folder: &Path) -> String {
+        format!("echo asked >> {}", folder.join("asked").display())
+    }
+
+    /// The number of counted probes.
+    pub(crate) fn counted(folder: &Path) -> usize {
+        std::fs::read_to_string(folder.join("asked"))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    }
 }

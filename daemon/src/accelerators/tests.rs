@@ -1,31 +1,23 @@
 use super::*;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+
+use crate::probe::script;
 
 const GOOD: &str =
     r#"{"backend": "vulkan", "devices": [{"name": "Vulkan0", "description": "Card"}]}"#;
 const BAD: &str = r#"{"backend": "cuda", "fault": "it finds no device that it can use"}"#;
 
-/// A program that answers a probe with this text, and a variable of its environment on standard error.
+/// A program that answers a probe with this text, and keeps the arguments of each.
 fn program(folder: &Path, report: &str) -> Program {
-    let path = folder.join("runner");
-    let script = format!(
-        "#!/bin/sh\n[ \"$1\" = ready ] && exit\necho \"$*\" >> {}\ncat <<'END'\n{report}\nEND\n",
-        folder.join("asked").display()
-    );
+    let asked = folder.join("asked").display().to_string();
     let module = folder.join("slm-lib/vulkan");
     std::fs::create_dir_all(&module).unwrap();
     std::fs::write(module.join("backend.json"), "{}").unwrap();
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    // Linux refuses to start a file while a process that another test forks has it open for writing.
-    while std::process::Command::new(&path)
-        .arg("ready")
-        .status()
-        .is_err()
-    {}
-    Program::new(path)
+    script::program(
+        folder,
+        &format!("echo \"$*\" >> {asked}\ncat <<'END'\n{report}\nEND"),
+    )
 }
 
 fn accelerators(folder: &Path, report: &str) -> Accelerators {
