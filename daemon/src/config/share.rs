@@ -70,6 +70,15 @@ pub struct DeviceBudget {
     pub budget: Share,
 }
 
+impl DeviceBudget {
+    /// The budget of the device of this name, in any case.
+    pub fn find(budgets: &[Self], device: &str) -> Option<Share> {
+        let mut budgets = budgets.iter();
+        let found = budgets.find(|budget| budget.device.eq_ignore_ascii_case(device));
+        found.map(|budget| budget.budget)
+    }
+}
+
 /// Reads the budgets of devices: `CUDA0=20GiB,Vulkan0=80%`.
 ///
 /// # Errors

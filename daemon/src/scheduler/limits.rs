@@ -28,15 +28,11 @@ impl MemoryBudget {
 
     /// Bytes of devices that all models together may take.
     fn devices(&self, probed: &[DeviceMemory]) -> Vec<(DeviceId, u64)> {
-        let budget_of = |name: &str| {
-            let mut budgets = self.devices.iter();
-            let found = budgets.find(|budget| budget.device.eq_ignore_ascii_case(name));
-            found.map(|budget| budget.budget)
-        };
         // A driver that does not tell the memory of its device limits nothing.
         let known = probed.iter().filter(|device| device.total > 0);
         let known = known.map(|device| {
-            let budget = budget_of(&device.name).map(|budget| budget.of(device.total));
+            let budget = DeviceBudget::find(&self.devices, &device.name);
+            let budget = budget.map(|budget| budget.of(device.total));
             (DeviceId::new(&device.name), budget.unwrap_or(device.free))
         });
         let is_known = |name: &str| {
@@ -164,11 +160,9 @@ impl Limits {
 
     /// Sets bytes of the host aside, as far as `need` still fits.
     pub(super) fn set_aside(&mut self, bytes: u64, need: u64) {
-        for (resource, amount) in self.resources.iter().zip(&mut self.amounts) {
-            if *resource == Resource::Device(DeviceId::host()) {
-                *amount = amount.saturating_sub(bytes).max(need.min(*amount));
-            }
-        }
+        let host = self.host();
+        let amount = &mut self.amounts[host];
+        *amount = amount.saturating_sub(bytes).max(need.min(*amount));
     }
 
     /// The column of the host.

@@ -1,8 +1,11 @@
 //! The task that owns the table of loaded models. Nothing else changes the table.
 
+mod decision;
 mod pressure;
+mod reasons;
 mod reports;
 mod room;
+mod shrink;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -162,9 +162,8 @@ impl ResolvedModel {
 /// The devices with what their budgets leave of them.
 fn budgeted(mut devices: Vec<DeviceMemory>, budgets: &[DeviceBudget]) -> Vec<DeviceMemory> {
     for device in &mut devices {
-        let is_meant = |budget: &&DeviceBudget| budget.device.eq_ignore_ascii_case(&device.name);
-        if let Some(budget) = budgets.iter().find(is_meant) {
-            device.free = device.free.min(budget.budget.of(device.total));
+        if let Some(budget) = DeviceBudget::find(budgets, &device.name) {
+            device.free = device.free.min(budget.of(device.total));
         }
     }
     devices

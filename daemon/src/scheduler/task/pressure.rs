@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::super::entry::{Entry, State};
 use super::Task;
-use crate::duration::KeepAlive;
 use crate::memory::Bytes;
 
 /// Time between two looks at the memory, while models are loaded.
@@ -81,21 +80,13 @@ impl Task {
 
     /// The idle model that is worth least, pinned ones aside.
     fn least_valuable(&self) -> Option<u64> {
-        let now = Instant::now();
-        let worth = |entry: &Entry| {
-            let class = (
-                entry.keep_alive == KeepAlive::Always,
-                entry.request.priority(),
-            );
-            (class, self.popularity.value(&entry.request.key, now))
-        };
         let idle = |entry: &Entry| entry.is_idle() && !self.is_pinned(entry);
         self.table
             .iter()
             .filter(|(_, entry)| idle(entry))
             .min_by(|(_, a), (_, b)| {
-                let (a, b) = (worth(a), worth(b));
-                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+                let (a, b) = (self.worth(a), self.worth(b));
+                a.class.cmp(&b.class).then(a.value.total_cmp(&b.value))
             })
             .map(|(id, _)| *id)
     }

@@ -6,42 +6,27 @@ use std::time::Duration;
 use api::{EventFacts, EventKind};
 use futures::FutureExt;
 use registry::{ModelKey, ModelName};
-use runner_protocol::LoadSettings;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::entry::{Entry, Ready, State, Waiter};
-use super::super::limits::{Limits, Resource};
-use super::super::room::{self, Occupancy, Occupant, Verdict, Worth};
+use super::super::room::Verdict;
 use super::super::{Lease, LoadRequest};
+use super::decision::Decision;
+use super::reasons::reload_text;
 use super::{Notice, Task};
-use crate::config::Group;
 use crate::duration::KeepAlive;
 use crate::error::Error;
-use crate::memory::{Bytes, DeviceId, Need};
+use crate::memory::Need;
 
 /// After this wait busy models are drained, and the room that becomes free is kept for the request.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a request waits for memory that other programs hold, before it is refused.
-const OTHERS: Duration = Duration::from_secs(2);
 
 /// Time between two looks while it waits.
 const RECHECK: Duration = Duration::from_millis(100);
 
 /// After this wait a request goes before requests of a higher priority.
 const LONGEST_BEHIND: Duration = Duration::from_secs(30);
-
-/// The decision about one model, with the numbers that it was made from.
-struct Decision {
-    verdict: Verdict,
-    limits: Limits,
-    take: Vec<u64>,
-    /// Its mapped weights do not all stay in memory.
-    is_tight: bool,
-    /// What was given up so that it fits; empty for nothing.
-    given_up: String,
-}
 
 impl Task {
     /// Gives a lease to a waiter.
@@ -308,168 +293,6 @@ impl Task {
         Some(request)
     }
 
-    /// Decides about a model, and lowers its settings where it does not fit otherwise, whatever stops.
-    fn decide_smaller(
-        &self,
-        request: &mut LoadRequest,
-        instead: Option<u64>,
-        kept: &[Need],
-    ) -> Decision {
-        let decision = self.decide(request, instead, kept);
-        if !matches!(decision.verdict, Verdict::Never(_)) && !decision.is_tight {
-            return decision;
-        }
-        for smaller in request.smaller.iter() {
-            let reduced = request.reduced(smaller);
-            let mut of_reduced = self.decide(&reduced, instead, kept);
-            if !matches!(of_reduced.verdict, Verdict::Never(_)) && !of_reduced.is_tight {
-                of_reduced.given_up.clone_from(&smaller.text);
-                *request = reduced;
-                return of_reduced;
-            }
-        }
-        decision
-    }
-
-    /// Decides about a model in place of the entry `instead`, beside what is `kept` for others.
-    fn decide(&self, request: &LoadRequest, instead: Option<u64>, kept: &[Need]) -> Decision {
-        let others = || self.table.iter().filter(|(id, _)| Some(**id) != instead);
-        let mut limits = Limits::now(
-            self.options.max_loaded,
-            &self.options.budget,
-            self.memory,
-            &self.devices,
-            self.table.values(),
-        );
-        let mut occupants: Vec<Occupant> = others()
-            .map(|(id, entry)| self.occupant(*id, entry, &limits, request))
-            .collect();
-        occupants.extend(kept.iter().map(|need| reservation(limits.take(need))));
-        limits.set_aside(self.loader.spare_bytes(), request.need.usage.host());
-        let take = limits.take(&request.need);
-        let verdict = room::decide(&take, &limits.amounts, &occupants);
-        let host = limits.host();
-        if verdict == Verdict::Never(host) && take[host] <= limits.most {
-            // A model that loads or stops holds the memory that is missing.
-            return Decision {
-                verdict: Verdict::Wait,
-                limits,
-                take,
-                is_tight: false,
-                given_up: String::new(),
-            };
-        }
-        if verdict == Verdict::Never(host) && take[host] <= limits.budget {
-            // Mapped weights that do not fit are read from the file again and again, which is slow and works.
-            let mut least = take.clone();
-            least[host] = request.need.held();
-            let verdict = room::decide(&least, &limits.amounts, &occupants);
-            return Decision {
-                verdict,
-                limits,
-                take,
-                is_tight: true,
-                given_up: String::new(),
-            };
-        }
-        Decision {
-            verdict,
-            limits,
-            take,
-            is_tight: false,
-            given_up: String::new(),
-        }
-    }
-
-    fn occupant(&self, id: u64, entry: &Entry, limits: &Limits, new: &LoadRequest) -> Occupant {
-        let state = match &entry.state {
-            State::Loading { .. } => Occupancy::Loading,
-            State::Stopping => Occupancy::Stopping,
-            State::Ready(ready) if ready.leases == 0 => Occupancy::Idle,
-            State::Ready(_) if entry.draining => Occupancy::Draining,
-            State::Ready(_) => Occupancy::Busy,
-        };
-        let group = entry.request.group();
-        let excludes =
-            |group: &Group| matches!(group, Group::OneOf(_)) && Some(group) == new.group();
-        Occupant {
-            id,
-            take: limits.take(&entry.need),
-            state,
-            may_leave: !self.is_held(entry),
-            must_leave: group.is_some_and(excludes),
-            worth: Worth {
-                class: (
-                    entry.keep_alive == KeepAlive::Always,
-                    entry.request.priority(),
-                ),
-                value: self.popularity.value(&entry.request.key, Instant::now()),
-            },
-            bundle: match group {
-                Some(Group::Together(_)) => self
-                    .table
-                    .iter()
-                    .find(|(_, other)| other.request.group() == group)
-                    .map(|(first, _)| *first),
-                _ => None,
-            },
-        }
-    }
-
-    /// Whether a request still waits for memory that other programs hold. The runner of a load that was cancelled is such a program
-    /// for a moment.
-    fn waits_for_others(&self, waiter: &Waiter, error: &Error) -> bool {
-        let is_taken = matches!(error, Error::NoRoom { is_taken: true, .. });
-        is_taken && waiter.since.elapsed() < OTHERS
-    }
-
-    /// Whether it stays: it is pinned, or a model that leaves only together with it is.
-    fn is_held(&self, entry: &Entry) -> bool {
-        let group = entry.request.group();
-        let is_together = matches!(group, Some(Group::Together(_)));
-        self.is_pinned(entry)
-            || is_together
-                && self
-                    .table
-                    .values()
-                    .any(|other| other.request.group() == group && self.is_pinned(other))
-    }
-
-    /// The error of a model that cannot be loaded, whatever stops.
-    fn impossible(&self, request: &LoadRequest, decision: &Decision) -> Option<Error> {
-        let model = request.name.to_string();
-        let resource = |at: usize| &decision.limits.resources[at];
-        match decision.verdict {
-            Verdict::Pinned(_) => Some(Error::AllPinned {
-                model,
-                pinned: self.pinned_names(),
-            }),
-            Verdict::Never(short) => Some(Error::NoRoom {
-                model,
-                device: match resource(short) {
-                    Resource::Device(device) if *device != DeviceId::host() => device.to_string(),
-                    _ => String::new(),
-                },
-                needed: Bytes(if decision.is_tight {
-                    request.need.held()
-                } else {
-                    decision.take[short]
-                }),
-                limit: Bytes(decision.limits.amounts[short]),
-                is_taken: short == decision.limits.host()
-                    && decision.take[short] <= decision.limits.budget,
-            }),
-            _ => None,
-        }
-    }
-
-    fn pinned_names(&self) -> String {
-        let pinned = self.table.values().filter(|entry| self.is_pinned(entry));
-        let mut names: Vec<String> = pinned.map(|entry| entry.request.name.to_string()).collect();
-        names.sort();
-        names.join(", ")
-    }
-
     /// Refuses all requests for a model.
     fn refuse_all(&mut self, key: &ModelKey, error: &Error) {
         let same = |waiter: &mut Waiter| waiter.request.key == *key;
@@ -494,142 +317,8 @@ impl Task {
         self.record(&model, EventKind::Draining, text);
     }
 
-    /// Why an idle model is unloaded for another one.
-    fn eviction_text(&self, id: u64, new: &LoadRequest, decision: &Decision) -> String {
-        let name = &new.name;
-        let Some((entry, ready)) = self
-            .table
-            .get(&id)
-            .and_then(|entry| Some((entry, entry.ready()?)))
-        else {
-            return format!("'{name}' needs its memory");
-        };
-        if entry.request.group().is_some()
-            && matches!(new.group(), Some(Group::OneOf(_)))
-            && entry.request.group() == new.group()
-        {
-            return format!("'{name}' is loaded, and its group has one model at a time");
-        }
-        format!(
-            "'{name}' needs {}: this one frees {}, was not used for {:.1} s and loads in {:.2} s",
-            self.shortage_text(decision),
-            Bytes(entry.need.usage.total()),
-            ready.idle_since.elapsed().as_secs_f64(),
-            ready.load_time.as_secs_f64()
-        )
-    }
-
-    /// What is short for a model: `a slot (3 of 3 are taken)`, or `2.1 GB of CPU memory (1.4 GB of 8.0 GB are free)`.
-    fn shortage_text(&self, decision: &Decision) -> String {
-        let Decision { limits, take, .. } = decision;
-        let mut used = vec![0_u64; take.len()];
-        for entry in self.table.values() {
-            let taken = limits.take(&entry.need);
-            used.iter_mut()
-                .zip(taken)
-                .for_each(|(used, taken)| *used = used.saturating_add(taken));
-        }
-        let short = (0..take.len())
-            .rev()
-            .find(|&r| used[r].saturating_add(take[r]) > limits.amounts[r]);
-        match short.map(|r| (r, &limits.resources[r])) {
-            Some((r, Resource::Device(device))) => format!(
-                "{} of {device} memory and {} of {} are free",
-                Bytes(take[r]),
-                Bytes(limits.amounts[r].saturating_sub(used[r])),
-                Bytes(limits.amounts[r])
-            ),
-            Some((r, Resource::Models)) => {
-                format!("a slot and {} of {} are taken", used[r], limits.amounts[r])
-            }
-            None => "its memory".into(),
-        }
-    }
-
-    /// Stops idle models to load them anew with smaller settings, where that makes room for another one. False where it does not.
-    fn shrink(&mut self, ids: &[u64], new: &LoadRequest, decision: &Decision) -> bool {
-        if !self.options.shrink {
-            return false;
-        }
-        let mut reduced = Vec::new();
-        for id in ids {
-            let entry = self.table.get(id);
-            let Some(smaller) = entry.and_then(|entry| entry.request.smaller.last().cloned())
-            else {
-                return false;
-            };
-            reduced.push((*id, smaller));
-        }
-        let Decision { limits, take, .. } = decision;
-        let need_of = |id: &u64, entry: &Entry| {
-            let smaller = reduced.iter().find(|(reduced, _)| reduced == id);
-            limits.take(smaller.map_or(&entry.need, |(_, smaller)| &smaller.need))
-        };
-        let mut wanted = take.clone();
-        for (id, entry) in &self.table {
-            let taken = need_of(id, entry);
-            wanted
-                .iter_mut()
-                .zip(taken)
-                .for_each(|(sum, bytes)| *sum = sum.saturating_add(bytes));
-        }
-        if wanted
-            .iter()
-            .zip(&limits.amounts)
-            .any(|(wanted, limit)| wanted > limit)
-        {
-            return false;
-        }
-        for (id, smaller) in reduced {
-            let Some(entry) = self.table.get(&id) else {
-                continue;
-            };
-            self.shrunk
-                .push((entry.request.reduced(&smaller), entry.keep_alive));
-            let why = format!(
-                "'{}' needs its memory; it is loaded anew with {}",
-                new.name, smaller.text
-            );
-            self.stop(id, why);
-        }
-        true
-    }
-
-    /// Loads the models anew that were stopped to be shrunk, after the requests that wait, and only where there is room.
-    fn load_shrunk(&mut self, kept: &[Need]) {
-        for (request, keep_alive) in std::mem::take(&mut self.shrunk) {
-            let mut entries = self.table.values();
-            match entries
-                .find(|entry| entry.request.key == request.key)
-                .map(|entry| &entry.state)
-            {
-                Some(State::Stopping) => self.shrunk.push((request, keep_alive)),
-                // A request has loaded it already.
-                Some(_) => {}
-                None => {
-                    let decision = self.decide(&request, None, kept);
-                    match decision.verdict {
-                        _ if self.closing.is_some() => {}
-                        Verdict::Start => {
-                            let id = self.start(request, &decision);
-                            if let Some(entry) = self.table.get_mut(&id) {
-                                entry.is_shrunk = true;
-                                entry.keep_alive = keep_alive;
-                            }
-                        }
-                        Verdict::Wait => self.shrunk.push((request, keep_alive)),
-                        _ => {
-                            let text = "is not loaded anew: its memory went to another model";
-                            self.record(&request.name, EventKind::LoadCancelled, text);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// Starts the load that was decided about, for the requests that it serves, and returns its entry.
-    fn start(&mut self, request: LoadRequest, decision: &Decision) -> u64 {
+    pub(super) fn start(&mut self, request: LoadRequest, decision: &Decision) -> u64 {
         let key = &request.key;
         let waiters: Vec<Waiter> = self
             .pending
@@ -685,39 +374,6 @@ impl Task {
         id
     }
 
-    /// What is loaded, and the room for it.
-    fn start_text(&self, request: &LoadRequest, decision: &Decision) -> String {
-        let context = request.settings.context;
-        let needs: Vec<String> = request
-            .need
-            .usage
-            .iter()
-            .map(|(device, bytes)| format!("{} on {device}", Bytes(bytes)))
-            .collect();
-        let needs = match needs.as_slice() {
-            [] => String::new(),
-            needs => format!(" and {}", needs.join(", ")),
-        };
-        let beside = self.table.len();
-        let tight = if decision.is_tight {
-            "; other programs leave too little memory, so its weights are read from the disk again and again"
-        } else {
-            ""
-        };
-        {
-            let given_up = match decision.given_up.as_str() {
-                "" => String::new(),
-                text => format!(
-                    "; with {text}, because {} are all that models may take",
-                    Bytes(decision.limits.amounts[decision.limits.host()])
-                ),
-            };
-            format!(
-                "loads with a context of {context} tokens{needs}, beside {beside} other models{tight}{given_up}"
-            )
-        }
-    }
-
     /// Stops the runner of a ready model. The task that watches it reports its end.
     pub(super) fn stop(&mut self, id: u64, why: String) {
         let Some(entry) = self.table.get_mut(&id) else {
@@ -744,31 +400,4 @@ impl Task {
             });
         }
     }
-}
-
-/// Room that is kept for a model that waits: it counts, and cannot be had.
-fn reservation(take: Vec<u64>) -> Occupant {
-    Occupant {
-        id: 0,
-        take,
-        state: Occupancy::Loading,
-        may_leave: true,
-        must_leave: false,
-        worth: Worth {
-            class: (false, 0),
-            value: 0.0,
-        },
-        bundle: None,
-    }
-}
-
-/// Why a loaded model is loaded anew.
-fn reload_text(loaded: LoadSettings, asked: LoadSettings) -> String {
-    if asked.context > loaded.context {
-        return format!(
-            "a request needs a context of {} tokens, and it is loaded with {}",
-            asked.context, loaded.context
-        );
-    }
-    "a request needs other settings of the load".into()
 }

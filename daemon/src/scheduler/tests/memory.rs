@@ -93,7 +93,7 @@ async fn models_share_a_budget_of_bytes() {
         bench.use_once(sized(name, size)).await;
     }
     assert_eq!(bench.names().await.len(), 3);
-    // The oldest one would do, but frees too little; one that suffices leaves alone.
+    // The model whose loss costs least for its bytes leaves, and it frees enough alone.
     bench.use_once(sized("d", 350)).await;
     assert_eq!(bench.names().await, ["b:latest", "c:latest", "d:latest"]);
     let why = kinds(&bench, "a").into_iter().map(|(_, text)| text);
