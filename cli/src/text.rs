@@ -24,6 +24,14 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
+/// Bytes as [`bytes`] shows them; `-` for none.
+pub(crate) fn bytes_or_none(count: u64) -> String {
+    match count {
+        0 => "-".to_owned(),
+        count => bytes(count),
+    }
+}
+
 /// A duration with the unit that suits it: `850µs`, `12.3ms`, `4.56s`, `2m03s`, `1h05m`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -69,9 +69,7 @@ async fn main() -> Result<()> {
         if only.is_some_and(|only| case.architecture.name() != only) {
             continue;
         }
-        let row = measure(Path::new(runner), folder, module, case).await?;
-        println!("{}", line(&row));
-        rows.push(row);
+        rows.push(measure(Path::new(runner), folder, module, case).await?);
     }
     print!("{}", table(&rows));
     fs::write(folder.join("prediction.svg"), plot(&rows))?;

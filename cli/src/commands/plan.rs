@@ -84,10 +84,6 @@ fn table(out: &Output, choice: &PlanChoice, devices: &[PlanDevice]) -> String {
         let parts = parts.filter(|found| part.is_none_or(|part| found.part == part));
         parts.fold(0_u64, |sum, found| sum.saturating_add(found.bytes))
     };
-    let cell = |count: u64| match count {
-        0 => "-".to_owned(),
-        count => text::bytes(count),
-    };
     let mut parts: Vec<&str> = Vec::new();
     for part in &choice.parts {
         if !parts.contains(&part.part.as_str()) {
@@ -95,7 +91,9 @@ fn table(out: &Output, choice: &PlanChoice, devices: &[PlanDevice]) -> String {
         }
     }
     let mut row = |name: &str, of: &dyn Fn(&PlanDevice) -> u64| {
-        let cells = devices.iter().map(|device| cell(of(device)).into());
+        let cells = devices
+            .iter()
+            .map(|device| text::bytes_or_none(of(device)).into());
         table.row(
             std::iter::once(name.to_owned().into())
                 .chain(cells)

@@ -48,7 +48,7 @@ fn memory_table(out: &Output, models: &[LoadedModel]) -> String {
             let of = |kind: &str| {
                 let parts = model.memory.iter();
                 let parts = parts.filter(|part| part.device == device && part.kind == kind);
-                or_none(parts.map(|part| part.bytes).sum())
+                text::bytes_or_none(parts.map(|part| part.bytes).sum())
             };
             table.row([
                 name(model).into(),
@@ -57,19 +57,11 @@ fn memory_table(out: &Output, models: &[LoadedModel]) -> String {
                 of("weights").into(),
                 of("kv_cache").into(),
                 of("compute").into(),
-                or_none(model.counted.get(device).copied().unwrap_or(0)).into(),
+                text::bytes_or_none(model.counted.get(device).copied().unwrap_or(0)).into(),
             ]);
         }
     }
     table.render(out)
-}
-
-/// A number of bytes; `-` for none.
-fn or_none(bytes: u64) -> String {
-    match bytes {
-        0 => "-".to_owned(),
-        bytes => text::bytes(bytes),
-    }
 }
 
 /// The columns that the table gives up on a narrow terminal, in order.
@@ -122,7 +114,7 @@ fn name(model: &LoadedModel) -> String {
 
 /// Its memory; `-` without a running runner.
 fn size(model: &LoadedModel) -> String {
-    or_none(model.size)
+    text::bytes_or_none(model.size)
 }
 
 /// Its devices: `100% CPU (zen4)`, `48%/52% CPU/GPU`; without the name of a device, its kind.

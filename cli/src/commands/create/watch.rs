@@ -21,7 +21,7 @@ use crate::{env, fs};
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// The stamp of each file; `None` for one that is not there.
+/// The stamp of each file; `None` while the file is missing.
 type Stamps = Vec<Option<fs::FileStamp>>;
 
 /// Creates the model now and after each change, until Ctrl-C.
