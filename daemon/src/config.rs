@@ -234,7 +234,7 @@ impl Config {
         Ok(Self { warnings, ..config }.with_environment(environment))
     }
 
-    /// These settings with those that only the environment has.
+    /// Adds the settings that only the environment can hold: the hub token, logins and driver variables.
     fn with_environment(self, environment: &dyn Environment) -> Self {
         let hub_token = environment
             .get(HUB_TOKEN)

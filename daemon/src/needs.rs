@@ -88,7 +88,7 @@ impl Needs {
         }))
     }
 
-    /// What a model takes with these settings; nothing when its files cannot be read, because its load then fails with the reason.
+    /// What a model takes with these settings; the size of its files when their headers cannot be read.
     pub async fn of(&self, registry: &Registry, model: &Model, settings: NeedSettings) -> Demand {
         match self.demand(registry, model, settings).await {
             Ok(demand) => demand,

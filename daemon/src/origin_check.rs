@@ -39,7 +39,7 @@ pub struct OriginCheck {
 pub struct LiveCheck(watch::Receiver<OriginCheck>);
 
 impl LiveCheck {
-    /// A check that starts with these hosts and origins, and follows those that are sent.
+    /// A check of these hosts and origins, and the sender that replaces them.
     pub fn new(check: OriginCheck) -> (watch::Sender<OriginCheck>, Self) {
         let (sender, receiver) = watch::channel(check);
         (sender, Self(receiver))

@@ -130,7 +130,7 @@ fn used(module: &ModuleReport, device: &BackendDevice) -> Device {
     }
 }
 
-/// Backends from the best to the one that always works.
+/// Backends of accelerators, the preferred ones first.
 const PREFERENCE: [&str; 8] = [
     "cuda", "rocm", "metal", "sycl", "vulkan", "opencl", "openvino", "cann",
 ];

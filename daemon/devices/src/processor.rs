@@ -14,7 +14,7 @@ use crate::root::Root;
 pub use caches::Cache;
 pub use cores::CoreKind;
 
-/// All processors of the machine. Counts are of those that are online.
+/// All processors of the machine. The counts leave out processors that are offline.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Processor {

@@ -60,7 +60,7 @@ fn lines_of(text: &str, key: &str) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Line of a key below other keys, from 1. For one that is not written in a line of its own, the line of the nearest key above it.
+/// Line of a nested key, from 1. A key inside of braces (`a: {b: 1}`) has the line of the nearest ancestor that begins a line.
 pub(super) fn line_below(text: &str, path: &[&str]) -> usize {
     let mut lines = text.lines().zip(1..).peekable();
     let mut found = 1;

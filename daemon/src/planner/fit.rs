@@ -184,7 +184,8 @@ fn place(
     Err(host)
 }
 
-/// The least number up to `most` for which a test holds, if it holds for `most`; it holds for every number above one that it holds for.
+/// The least number up to `most` that passes the test, by bisection; `None` if `most` fails it. The test must be monotone: a number that
+/// passes makes every larger number pass.
 fn least(most: u32, holds: impl Fn(u32) -> bool) -> Option<u32> {
     if !holds(most) {
         return None;

@@ -41,7 +41,7 @@ struct Node {
 pub(super) struct Graph(Vec<Node>);
 
 impl Graph {
-    /// A tensor that is set from outside. One that no operation uses is never freed.
+    /// An input tensor. The allocator never frees an input tensor that no operation reads.
     pub(super) fn input(&mut self, bytes: u64) -> Tensor {
         self.push(Kind::Input, bytes, &[], true)
     }

@@ -32,7 +32,7 @@ pub struct Capacity {
 }
 
 impl Machine {
-    /// The free memory of a device; 0 for one that the machine lacks.
+    /// The free memory of a device; 0 for an unknown device.
     #[must_use]
     pub fn free(&self, device: &DeviceId) -> u64 {
         if device.is_host() {

@@ -129,7 +129,8 @@ fn arm_names(cpuinfo: &str) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// The instruction sets of the first processor that lists them; the kernel shows only those that all kinds of cores have.
+/// The instruction sets of the machine, from the first processor in `/proc/cpuinfo` with a list: the Linux kernel lists an instruction set
+/// only if every kind of core has it.
 pub(super) fn instructions(cpuinfo: &str) -> Vec<String> {
     let flags = fields(cpuinfo)
         .find_map(|(name, value)| matches!(name, "flags" | "Features").then_some(value))

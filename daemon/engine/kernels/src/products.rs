@@ -194,8 +194,8 @@ impl Times<'_> {
         })
     }
 
-    /// What is taken without a measurement has the highest rank: llama.cpp packs weights where it can, except those that our kernels
-    /// were written for.
+    /// Rank of a way to multiply while no measurement decides: AMX, then repacked weights, then weights as they are in the file.
+    /// Repacked Q4_K ranks last, because our kernels were written for Q4_K as it is in the file.
     fn rank(&self, way: Way) -> u8 {
         match way {
             Way::Amx => 3,
