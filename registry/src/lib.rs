@@ -6,7 +6,7 @@
 //! Pure modules come first ([`name`], [`digest`], [`relpath`], [`manifest`], [`config`], [`gguf`], [`convert`], [`translate`],
 //! [`memory`], [`facts`]), then the disk (`fs`, `store`, `index`, which only this crate sees), then the operations, then where models come from:
 //! what people ask for ([`mod@reference`]), the places that may have it ([`source`], [`remote`]), how it is brought here ([`http`],
-//! [`transfer`]), and [`pull`] over them all.
+//! [`transfer`]), and [`pull`] over them all; [`variants`] lists what they have of one model.
 //! Nothing here knows HTTP serving, runners, terminals or environment variables.
 
 mod ahead;
@@ -47,6 +47,7 @@ mod store;
 pub mod transfer;
 pub mod translate;
 mod unpack;
+pub mod variants;
 
 pub use ahead::RemoteHeaders;
 pub use digest::Digest;
@@ -64,3 +65,4 @@ pub use registry::{
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};
+pub use variants::{Variant, Variants, WeightFormat};

@@ -14,8 +14,9 @@ use std::fmt;
 
 use reqwest::Url;
 
-use crate::catalog::{FileName, Repository, Revision};
+use crate::catalog::{FileName, Repository, Revision, VariantName};
 use crate::host::is_loopback;
+use crate::remote::quantization;
 use crate::{Digest, ModelName};
 
 pub use crate::error::reference::ReferenceError;
@@ -38,6 +39,8 @@ pub struct Reference {
     pub is_plain: bool,
     /// Whether `https` was asked for, which counts where `http` is usual: on this machine.
     pub is_tls: bool,
+    /// The variant that is wanted; `None` leaves it to the place.
+    pub variant: Option<VariantName>,
 }
 
 /// The place that a reference names.
@@ -103,7 +106,35 @@ impl Reference {
             place: Named::Anywhere { digest: None },
             is_plain: false,
             is_tls: false,
+            variant: None,
         })
+    }
+
+    /// The same with this variant. The name in the store stays the same.
+    #[must_use]
+    pub fn with_variant(self, variant: VariantName) -> Self {
+        Self {
+            variant: Some(variant),
+            ..self
+        }
+    }
+
+    /// Whether a variant can be wanted: it names neither a file nor a digest nor a quantization.
+    #[must_use]
+    pub fn takes_variant(&self) -> bool {
+        match &self.place {
+            Named::Anywhere { digest } | Named::Registry { digest } => {
+                digest.is_none() && quantization(self.name.tag()).is_empty()
+            }
+            Named::Hub { choice, .. } => *choice == Choice::Usual,
+            Named::File { .. } => false,
+        }
+    }
+
+    /// Whether it leaves the variant to the place.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.takes_variant() && self.variant.is_none()
     }
 
     /// Whether it asks for a connection without TLS to another machine.
@@ -175,6 +206,7 @@ fn named(text: &str, is_plain: bool) -> Result<Reference, String> {
         place,
         is_plain,
         is_tls: false,
+        variant: None,
     })
 }
 
@@ -186,6 +218,7 @@ fn registry(text: &str, is_plain: bool) -> Result<Reference, String> {
         place: Named::Registry { digest },
         is_plain,
         is_tls: false,
+        variant: None,
     })
 }
 
@@ -223,6 +256,7 @@ fn web(scheme: &str, rest: &str, text: &str) -> Result<Reference, String> {
             place: Named::File { url, digest },
             is_plain,
             is_tls: !is_plain,
+            variant: None,
         });
     }
     // A tag tells a nested repository from the URL of a file.
@@ -347,6 +381,7 @@ fn hub(text: &str) -> Result<Reference, String> {
         },
         is_plain: false,
         is_tls: false,
+        variant: None,
     })
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, Entry, Location, Wheel, WheelFolder};
+use crate::catalog::{Catalog, Entry, EntryVariant, Location, VariantName, Wheel, WheelFolder};
 use crate::credentials::{self, HubToken};
 use crate::error::pull::Error;
 use crate::host::is_loopback;
@@ -21,7 +21,7 @@ use crate::reference::{Named, Reference};
 use crate::remote::distribution::Distribution;
 use crate::remote::hub::{self, Hub};
 use crate::remote::web::Web;
-use crate::remote::{self, RemoteModel};
+use crate::remote::{self, RemoteModel, quantization};
 use crate::source::Settings;
 use crate::{Digest, ModelName};
 
@@ -91,6 +91,8 @@ pub(crate) struct Plan {
     pub(crate) entry: Option<Entry>,
     /// Whether a catalog has the name; nothing where none was asked.
     pub(crate) in_catalog: Option<bool>,
+    /// Whether a place may have several variants, of which none was asked for.
+    pub(crate) is_open: bool,
     /// The places, the first to be tried first.
     pub(crate) candidates: Vec<Candidate>,
     /// What was looked at, for people.
@@ -119,41 +121,57 @@ pub(crate) fn plan(
         return Err(Error::Insecure { name });
     }
     let bases = Hosts::new(settings)?;
+    if let Some(variant) = &reference.variant
+        && !reference.takes_variant()
+    {
+        return Err(no_variant(&reference.name, variant, &[]));
+    }
     let mut plan = Plan {
         name: reference.name.clone(),
         entry: None,
         in_catalog: None,
+        is_open: reference.is_open(),
         candidates: Vec::new(),
         steps: Vec::new(),
         named: bases.named.clone(),
         dropped: CancellationToken::new(),
     };
     let name = &reference.name;
+    let tags = tags(reference);
     match &reference.place {
-        Named::Anywhere { digest: None } => match catalog.resolve(name) {
-            Some(entry) => {
+        Named::Anywhere { digest: None } => match catalog.find(name) {
+            Some((entry, names_variant)) => {
                 plan.steps
                     .push(format!("the catalog has {name}: {}", entry.description));
-                for source in &entry.sources {
-                    bases.add(&mut plan, source);
-                }
-                plan.entry = Some(entry.clone());
                 plan.in_catalog = Some(true);
+                plan.is_open = !names_variant && reference.variant.is_none();
+                let entry = match &reference.variant {
+                    Some(variant) => bases.variant(&mut plan, entry, variant)?,
+                    None => {
+                        for source in &entry.sources {
+                            bases.add(&mut plan, source);
+                        }
+                        entry
+                    }
+                };
+                plan.entry = Some(entry);
             }
             None => {
                 plan.steps.push(format!("no catalog has {name}"));
                 plan.in_catalog = Some(false);
-                bases.library(&mut plan, None);
+                bases.library(&mut plan, &tags, None);
             }
         },
-        Named::Anywhere { digest } => bases.library(&mut plan, *digest),
+        Named::Anywhere { digest } => bases.library(&mut plan, &tags, *digest),
         Named::Registry { digest } if name.host() == DEFAULT_HOST => {
-            bases.library(&mut plan, *digest);
+            bases.library(&mut plan, &tags, *digest);
         }
         Named::Registry { digest } => {
             let (base, repository) = registry_of(reference)?;
             plan.named.extend(host(&base));
-            bases.registry(&mut plan, base, repository, *digest);
+            for tag in &tags {
+                bases.registry(&mut plan, base.clone(), repository.clone(), tag, *digest);
+            }
         }
         Named::Hub {
             repo,
@@ -163,7 +181,10 @@ pub(crate) fn plan(
             base: bases.hub.clone(),
             token: bases.token.clone(),
             repo: repo.clone(),
-            choice: choice.clone(),
+            choice: match (&reference.variant, choice) {
+                (Some(variant), Choice::Usual) => Choice::Of(variant.to_string()),
+                (_, choice) => choice.clone(),
+            },
             revision: revision.clone(),
             digest: None,
         })),
@@ -231,15 +252,71 @@ impl Hosts {
     }
 
     /// Adds the Ollama library.
-    fn library(&self, plan: &mut Plan, digest: Option<Digest>) {
+    fn library(&self, plan: &mut Plan, tags: &[String], digest: Option<Digest>) {
         let repository = plan.name.repository().to_owned();
-        self.registry(plan, self.library.clone(), repository, digest);
+        for tag in tags {
+            let repository = repository.clone();
+            self.registry(plan, self.library.clone(), repository, tag, digest);
+        }
+    }
+
+    /// Adds the sources of a variant of a catalog's entry, and returns the entry with the weights of this variant. An entry without
+    /// variants of its own has those of its places, unless its digest says that it has only one.
+    fn variant(&self, plan: &mut Plan, entry: Entry, name: &VariantName) -> Result<Entry, Error> {
+        if let Some(entry) = entry.with_variant(name.as_str()) {
+            for source in &entry.sources {
+                self.add(plan, source);
+            }
+            return Ok(entry);
+        }
+        if entry.variants.is_empty() && entry.digest.is_none() {
+            for source in &entry.sources {
+                self.add_variant(plan, source, name);
+            }
+        }
+        if plan.candidates.is_empty() {
+            return Err(no_variant(&plan.name, name, &entry.variants));
+        }
+        Ok(entry)
+    }
+
+    /// Adds a variant that a source may have beside the file or tag that the catalog names.
+    fn add_variant(&self, plan: &mut Plan, source: &Location, name: &VariantName) {
+        match source {
+            Location::Hub(place) if place.digest.is_none() => {
+                plan.candidates.push(Candidate::Hub(Hub {
+                    base: self.hub.clone(),
+                    token: self.token.clone(),
+                    repo: place.repo.clone(),
+                    choice: Choice::Of(name.to_string()),
+                    revision: place.revision.clone(),
+                    digest: None,
+                }));
+            }
+            Location::Library(library) => {
+                for tag in tags_of(library.name.tag(), name) {
+                    plan.candidates.push(Candidate::Distribution(Distribution {
+                        base: self.library.clone(),
+                        repository: library.name.repository().to_owned(),
+                        tag,
+                        digest: None,
+                    }));
+                }
+            }
+            Location::Hub(_) | Location::Wheel(_) | Location::Joined(_) | Location::Folder(_) => {}
+        }
     }
 
     /// Adds a registry, after the mirrors that a setting gives it.
-    fn registry(&self, plan: &mut Plan, base: Url, repository: String, digest: Option<Digest>) {
+    fn registry(
+        &self,
+        plan: &mut Plan,
+        base: Url,
+        repository: String,
+        tag: &str,
+        digest: Option<Digest>,
+    ) {
         let host = plan.name.host().to_owned();
-        let tag = plan.name.tag().to_owned();
         for mirror in self.mirrors.of(&host) {
             plan.named.extend(self::host(&mirror.base));
             plan.steps.push(format!(
@@ -249,14 +326,14 @@ impl Hosts {
             plan.candidates.push(Candidate::Distribution(Distribution {
                 base: mirror.base.clone(),
                 repository: mirror.repository(&repository),
-                tag: tag.clone(),
+                tag: tag.to_owned(),
                 digest,
             }));
         }
         plan.candidates.push(Candidate::Distribution(Distribution {
             base,
             repository,
-            tag,
+            tag: tag.to_owned(),
             digest,
         }));
     }
@@ -283,6 +360,35 @@ impl Hosts {
             }),
         };
         plan.candidates.push(candidate);
+    }
+}
+
+/// The tags of a registry that may have what is asked for, the first to be tried first.
+fn tags(reference: &Reference) -> Vec<String> {
+    let tag = reference.name.tag();
+    match &reference.variant {
+        Some(variant) => tags_of(tag, variant),
+        None => vec![tag.to_owned()],
+    }
+}
+
+/// The tags that a variant of a tag may have: its own name, and the Ollama library's form `3.8b-q4_K_M`.
+fn tags_of(tag: &str, variant: &VariantName) -> Vec<String> {
+    let variant = variant.as_str();
+    let lower = match variant.split_at_checked(1) {
+        Some((first, rest)) if !quantization(variant).is_empty() => {
+            format!("{}{rest}", first.to_ascii_lowercase())
+        }
+        _ => variant.to_owned(),
+    };
+    vec![format!("{tag}-{lower}"), variant.to_owned()]
+}
+
+fn no_variant(name: &ModelName, wanted: &VariantName, known: &[EntryVariant]) -> Error {
+    Error::NoVariant {
+        name: name.clone(),
+        wanted: wanted.to_string(),
+        known: known.iter().map(|it| it.name.to_string()).collect(),
     }
 }
 

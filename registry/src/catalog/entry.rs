@@ -3,7 +3,9 @@
 use modelfile::Parameters;
 use serde::Deserialize;
 
-use super::text::{Family, FileName, Package, ParameterSize, Repository, Revision, Version};
+use super::text::{
+    Family, FileName, Package, ParameterSize, Repository, Revision, VariantName, Version,
+};
 use super::wheel_folder::WheelFolder;
 use crate::{Capability, Digest, ModelName};
 
@@ -28,12 +30,14 @@ pub struct Entry {
     pub capabilities: Vec<Capability>,
     /// Tokens that it was trained to keep in view, where that is known.
     pub context_length: Option<u64>,
-    /// The size of the weights in bytes, where it is known.
+    /// The size of the weights in bytes, where it is known; of the usual variant, where there are several.
     pub size: Option<u64>,
-    /// The digest of the weights, where it is known.
+    /// The digest of the weights, where it is known; of the usual variant, where there are several.
     pub digest: Option<Digest>,
-    /// Where the weights are, the first to be tried first. Never empty.
+    /// Where the weights are, the first to be tried first; of the usual variant, where there are several. Never empty.
     pub sources: Vec<Location>,
+    /// The quantizations and formats of the weights, the usual one first; empty where the entry names none.
+    pub variants: Vec<EntryVariant>,
     /// Parameters that the model gets.
     pub parameters: Parameters,
     /// The chat template that the model gets, in Go syntax; with `None` the template in the weights is used.
@@ -52,6 +56,33 @@ impl Entry {
         });
         tagged.chain(self.aliases.iter().cloned())
     }
+
+    /// This entry with the weights of one of its variants; `None` for a name that none of them has.
+    #[must_use]
+    pub fn with_variant(&self, name: &str) -> Option<Self> {
+        let mut variants = self.variants.iter();
+        let variant = variants.find(|variant| variant.name.as_str().eq_ignore_ascii_case(name))?;
+        Some(Self {
+            size: variant.size,
+            digest: variant.digest,
+            sources: variant.sources.clone(),
+            ..self.clone()
+        })
+    }
+}
+
+/// One quantization or format of an entry's weights.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryVariant {
+    /// Its name, such as `Q4_K_M`.
+    pub name: VariantName,
+    /// The size of the weights in bytes, where it is known.
+    pub size: Option<u64>,
+    /// The digest of the weights, where it is known.
+    pub digest: Option<Digest>,
+    /// Where the weights are, the first to be tried first. Never empty.
+    pub sources: Vec<Location>,
 }
 
 /// A place where the weights are.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use modelfile::Parameters;
 use serde::Deserialize;
 
-use super::entry::{Entry, Location};
+use super::entry::{Entry, EntryVariant, Location};
 use super::text::{Family, ParameterSize};
 use crate::{Capability, Digest, ModelName};
 
@@ -14,6 +14,7 @@ const MOST_MODELS: usize = 10_000;
 const MOST_TAGS: usize = 32;
 const MOST_ALIASES: usize = 32;
 const MOST_SOURCES: usize = 16;
+const MOST_VARIANTS: usize = 32;
 const LONGEST_LINE: usize = 1024;
 const LONGEST_TEXT: usize = 64 * 1024;
 
@@ -51,7 +52,10 @@ struct RawEntry {
     context_length: Option<u64>,
     size: Option<u64>,
     digest: Option<Digest>,
+    #[serde(default)]
     sources: Vec<Location>,
+    #[serde(default)]
+    variants: Vec<EntryVariant>,
     #[serde(default)]
     parameters: Parameters,
     template: Option<String>,
@@ -128,7 +132,12 @@ fn entry(number: usize, form: RawEntry) -> Result<Entry, FileError> {
     };
     counted("tags", form.tags.len(), 1, MOST_TAGS)?;
     counted("aliases", form.aliases.len(), 0, MOST_ALIASES)?;
-    counted("sources", form.sources.len(), 1, MOST_SOURCES)?;
+    counted("variants", form.variants.len(), 0, MOST_VARIANTS)?;
+    let has_own = !form.sources.is_empty() || form.size.is_some() || form.digest.is_some();
+    check(form.variants.is_empty() || !has_own, || {
+        let why = "beside `variants` the entry has no `sources`, `size` and `digest`, because each variant has its own";
+        at("variants", why.to_owned())
+    })?;
     short("description", &form.description, LONGEST_LINE)?;
     short("license", &form.license, LONGEST_TEXT)?;
     short(
@@ -141,31 +150,28 @@ fn entry(number: usize, form: RawEntry) -> Result<Entry, FileError> {
         form.system.as_deref().unwrap_or_default(),
         LONGEST_TEXT,
     )?;
-    for (key, number) in [("size", form.size), ("context_length", form.context_length)] {
-        check(number != Some(0), || at(key, "it cannot be 0".to_owned()))?;
+    check(form.context_length != Some(0), || {
+        at("context_length", "it cannot be 0".to_owned())
+    })?;
+    let mut names = HashSet::new();
+    for (number, variant) in form.variants.iter().enumerate() {
+        let name = variant.name.as_str();
+        check(names.insert(name.to_ascii_lowercase()), || {
+            at("variants", format!("{name} occurs twice"))
+        })?;
+        weights(variant.size, variant.digest, &variant.sources).or_else(|(key, what)| {
+            check(false, || at(&format!("variants[{number}].{key}"), what))
+        })?;
     }
-    let joins = form
-        .sources
-        .iter()
-        .any(|source| matches!(source, Location::Joined(_)));
-    check(
-        !joins || (form.size.is_some() && form.digest.is_some()),
-        || {
-            let why = "`wheels` need the entry's `size` and `digest`, which tell whether all parts are there in their order";
-            at("sources", why.to_owned())
-        },
-    )?;
-    let converts = form
-        .sources
-        .iter()
-        .any(|source| matches!(source, Location::Folder(_)));
-    check(
-        !converts || (form.size.is_none() && form.digest.is_none()),
-        || {
-            let why = "beside `wheel_folder` the entry has no `size` and no `digest`, because each of its files has its own";
-            at("sources", why.to_owned())
-        },
-    )?;
+    if form.variants.is_empty() {
+        weights(form.size, form.digest, &form.sources)
+            .or_else(|(key, what)| check(false, || at(key, what)))?;
+    }
+    let usual = form.variants.first().cloned();
+    let (size, digest, sources) = match usual {
+        Some(usual) => (usual.size, usual.digest, usual.sources),
+        None => (form.size, form.digest, form.sources),
+    };
     check(!form.name.contains("://"), || {
         at("name", "it must not have a scheme".to_owned())
     })?;
@@ -200,13 +206,45 @@ fn entry(number: usize, form: RawEntry) -> Result<Entry, FileError> {
         parameter_size: form.parameter_size,
         capabilities: form.capabilities.into_iter().collect(),
         context_length: form.context_length,
-        size: form.size,
-        digest: form.digest,
-        sources: form.sources,
+        size,
+        digest,
+        sources,
+        variants: form.variants,
         parameters: form.parameters,
         template: form.template,
         system: form.system,
     })
+}
+
+/// Checks the places of weights and what is said of their bytes; an error names the key.
+fn weights(
+    size: Option<u64>,
+    digest: Option<Digest>,
+    sources: &[Location],
+) -> Result<(), (&'static str, String)> {
+    let count = sources.len();
+    if !(1..=MOST_SOURCES).contains(&count) {
+        let possible = format!("{count} are given, 1 to {MOST_SOURCES} are possible");
+        return Err(("sources", possible));
+    }
+    if size == Some(0) {
+        return Err(("size", "it cannot be 0".to_owned()));
+    }
+    let joins = sources
+        .iter()
+        .any(|source| matches!(source, Location::Joined(_)));
+    if joins && (size.is_none() || digest.is_none()) {
+        let why = "`wheels` need the entry's `size` and `digest`, which tell whether all parts are there in their order";
+        return Err(("sources", why.to_owned()));
+    }
+    let converts = sources
+        .iter()
+        .any(|source| matches!(source, Location::Folder(_)));
+    if converts && (size.is_some() || digest.is_some()) {
+        let why = "beside `wheel_folder` the entry has no `size` and no `digest`, because each of its files has its own";
+        return Err(("sources", why.to_owned()));
+    }
+    Ok(())
 }
 
 fn named(name: &str, tag: &str) -> Result<ModelName, String> {
@@ -447,13 +485,13 @@ models:
     fn the_examples_of_the_manual_are_catalogs() {
         let manual = include_str!("../../../docs/catalogs.md");
         let examples: Vec<_> = manual.split("```yaml\n").skip(1).collect();
-        for (example, sources) in examples.iter().zip([3, 1, 1]) {
+        for (example, sources) in examples.iter().zip([3, 1, 1, 1]) {
             let example = example.split("```").next().unwrap_or_default();
             let entries = parse(example).expect("it is right");
             assert_eq!(entries.len(), 1);
             assert_eq!(entries[0].sources.len(), sources);
         }
-        assert_eq!(examples.len(), 3);
+        assert_eq!(examples.len(), 4);
     }
 
     #[test]

@@ -18,11 +18,12 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 
+use crate::name::DEFAULT_TAG;
 use crate::{ModelName, fs};
 
-pub use self::entry::{Entry, Hub, Joined, Library, Location, Wheel};
+pub use self::entry::{Entry, EntryVariant, Hub, Joined, Library, Location, Wheel};
 pub use self::text::{
-    Family, FileName, Package, ParameterSize, Repository, Revision, TextError, Version,
+    Family, FileName, Package, ParameterSize, Repository, Revision, TextError, VariantName, Version,
 };
 pub use self::wheel_folder::{PackedFile, WheelFolder};
 
@@ -96,6 +97,25 @@ impl Catalog {
     #[must_use]
     pub fn resolve(&self, name: &ModelName) -> Option<&Entry> {
         self.entries.get(&key(name)).map(|(_, entry)| entry)
+    }
+
+    /// The entry that a name means, with the weights of a variant where the tag ends with one: `qwen3:0.6b-q8_0`, or `qwen3:q8_0` for a
+    /// variant of `qwen3:latest`. Returns whether the tag names the variant.
+    #[must_use]
+    pub(crate) fn find(&self, name: &ModelName) -> Option<(Entry, bool)> {
+        if let Some(entry) = self.resolve(name) {
+            return Some((entry.clone(), false));
+        }
+        let tag = name.tag();
+        let ends = tag
+            .match_indices('-')
+            .map(|(at, _)| (&tag[..at], &tag[at + 1..]));
+        let mut splits = ends.chain([(DEFAULT_TAG, tag)]);
+        splits.find_map(|(tag, variant)| {
+            let (host, namespace) = (name.host(), name.namespace());
+            let name = ModelName::from_parts(host, namespace, name.model(), tag).ok()?;
+            Some((self.resolve(&name)?.with_variant(variant)?, true))
+        })
     }
 
     /// Names that someone may have meant, the likeliest first, at most three.

@@ -124,6 +124,11 @@ text! {
 }
 
 text! {
+    /// The name of a variant of a model, such as `Q4_K_M`.
+    VariantName, |text| check(text, "name of a variant", "-_.", 80)
+}
+
+text! {
     /// The path of a file in a repository or an archive.
     FileName, |text| {
         RelPath::parse(text).map(drop).map_err(|error| TextError {

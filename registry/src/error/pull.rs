@@ -16,6 +16,16 @@ pub enum Error {
         /// Names that may have been meant, the likeliest first.
         suggestions: Vec<ModelName>,
     },
+    /// A variant was asked for that there is not.
+    #[error("{name} has no variant {wanted:?}{}", these(.known))]
+    NoVariant {
+        /// The name.
+        name: ModelName,
+        /// The variant.
+        wanted: String,
+        /// The variants that the catalog names.
+        known: Vec<String>,
+    },
     /// A connection without TLS to another machine was asked for, and not allowed.
     #[error(
         "{name} would be fetched without TLS, so that anybody on the way can read the request and answer it"
@@ -80,6 +90,9 @@ impl Error {
             Self::Unknown { .. } => Some(
                 "`slm pull hf.co/OWNER/REPOSITORY` takes a model from the hub, and a file of your own becomes one with `slm create`",
             ),
+            Self::NoVariant { .. } => Some(
+                "`slm list --variants NAME` shows the variants of a name; the name of a file, a digest or a quantization leaves none to choose",
+            ),
             Self::Insecure { .. } => {
                 Some("allow it for this pull with `--insecure`; digests are checked all the same")
             }
@@ -88,6 +101,13 @@ impl Error {
             }
             Self::Setting { .. } | Self::NotTheCatalogs { .. } => None,
         }
+    }
+}
+
+fn these(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("; there are {}", names.join(", ")),
     }
 }
 

@@ -3,21 +3,36 @@
 //! ```text
 //! GET /v2/<repository>/manifests/<tag or digest>
 //! GET /v2/<repository>/blobs/<digest>        the bytes, or a redirect of any kind to them
+//! GET /v2/<repository>/tags/list?n=<most>    the tags, which not every registry tells
 //! ```
 //!
 //! A tag is resolved once; all other requests are by digest. `index` selects the manifest of an index that is a model for llama.cpp;
 //! `artifact` reads layouts other than Ollama's.
 
+use futures::{FutureExt as _, StreamExt as _, stream};
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{StatusCode, Url};
+use serde::Deserialize;
 
 use super::artifact::{self, Artifact};
 use super::index::{self, DOCKER_LIST_TYPE, Document, Index, OCI_INDEX_TYPE, OLLAMA_LIST_TYPE};
-use super::{Auth, Endpoint, Error, Recipe, RemoteFile, RemoteModel, stated_digest};
+use super::{
+    Auth, Endpoint, Error, Recipe, RemoteFile, RemoteModel, RemoteVariant, quantization,
+    stated_digest,
+};
 use crate::Digest;
+use crate::catalog::VariantName;
 use crate::config::CONFIG_MAX;
 use crate::http::{Client, Request, shown};
 use crate::manifest::{Layer, MANIFEST_MAX, MANIFEST_TYPE, Manifest, OCI_MANIFEST_TYPE};
+use crate::name::DEFAULT_TAG;
+
+/// Most tags that are asked for, and most bytes of their list.
+const MOST_TAGS: usize = 1000;
+const TAGS_MAX: u64 = 1 << 20;
+/// Most tags that are looked at as variants, and how many at the same time.
+const MOST_VARIANTS: usize = 32;
+const AT_ONCE: usize = 4;
 
 /// A model in a registry.
 #[derive(Debug, Clone)]
@@ -120,6 +135,88 @@ impl Distribution {
             files,
             recipe: Recipe::Artifact { roles, digest },
         })
+    }
+
+    /// The quantizations of the model beside this tag: tags that differ from it by a quantization at their end, such as `3.8b-q8_0` for
+    /// `3.8b`. For a tag whose bytes another tag has as well, such as `latest`, that tag tells the name. Only this tag where the registry
+    /// tells no tags.
+    ///
+    /// # Errors
+    /// As [`Distribution::find`].
+    pub(crate) async fn variants(&self, client: &Client) -> Result<Vec<RemoteVariant>, Error> {
+        let own = self.tagged(&self.tag, client).await?;
+        let tags = match self.tags(client).await {
+            Ok(tags) => tags.into_iter(),
+            Err(error) => {
+                tracing::debug!(%error, "the registry tells no tags");
+                Vec::new().into_iter()
+            }
+        };
+        let quantized = tags.filter(|tag| *tag != self.tag && !quantization(tag).is_empty());
+        let quantized: Vec<String> = quantized.take(MOST_VARIANTS).collect();
+        let found: Vec<_> = quantized
+            .iter()
+            .map(|tag| self.tagged(tag, client).boxed())
+            .collect();
+        let found: Vec<_> = stream::iter(found).buffered(AT_ONCE).collect().await;
+        // A tag without a manifest for llama.cpp is no variant.
+        let mut found: Vec<RemoteVariant> = found.into_iter().flatten().collect();
+        let same =
+            |variant: &RemoteVariant| variant.digest.is_some() && variant.digest == own.digest;
+        let model = match found.iter().find(|variant| same(variant)) {
+            Some(usual) => model_of(&usual.name).to_owned(),
+            None if self.tag == DEFAULT_TAG => String::new(),
+            None => self.tag.clone(),
+        };
+        found.retain(|variant| model_of(&variant.name).eq_ignore_ascii_case(&model));
+        let mut is_named = false;
+        for variant in &mut found {
+            variant.is_usual = !is_named && same(variant);
+            is_named |= variant.is_usual;
+        }
+        if !is_named {
+            found.insert(0, own);
+        }
+        Ok(found)
+    }
+
+    /// The variant behind one tag.
+    async fn tagged(&self, tag: &str, client: &Client) -> Result<RemoteVariant, Error> {
+        let place = Self {
+            tag: tag.to_owned(),
+            ..self.clone()
+        };
+        let files = place.find(client).await?.files;
+        let sizes = files.iter().map(|file| file.size.unwrap_or(0));
+        let largest = files.iter().max_by_key(|file| file.size);
+        Ok(RemoteVariant {
+            name: tag.to_owned(),
+            quantization: quantization(tag),
+            size: Some(sizes.fold(0, u64::saturating_add)),
+            digest: largest.and_then(|file| file.digest),
+            is_usual: tag == self.tag,
+        })
+    }
+
+    /// The tags of the repository, in the order of the registry.
+    async fn tags(&self, client: &Client) -> Result<Vec<String>, Error> {
+        #[derive(Deserialize)]
+        struct List {
+            #[serde(default)]
+            tags: Option<Vec<String>>,
+        }
+        let mut url = self.url("tags", "list");
+        url.set_query(Some(&format!("n={MOST_TAGS}")));
+        let auth = Auth::challenged();
+        let (bytes, _) = self.document(client, &auth, &url, None, TAGS_MAX).await?;
+        let list: List = serde_json::from_slice(&bytes).map_err(|error| Error::Document {
+            host: shown(&self.base),
+            what: "a list of tags",
+            reason: error.to_string(),
+        })?;
+        let mut tags = list.tags.unwrap_or_default();
+        tags.retain(|tag| VariantName::parse(tag).is_ok());
+        Ok(tags)
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Document, Error> {
@@ -307,6 +404,12 @@ impl Distribution {
         url.set_path(&path);
         url
     }
+}
+
+/// A tag without the quantization at its end and the hyphen before it.
+fn model_of(tag: &str) -> &str {
+    let end = tag.len().saturating_sub(quantization(tag).len());
+    tag.get(..end).unwrap_or(tag).trim_end_matches('-')
 }
 
 fn kind_of(media_type: &str) -> String {

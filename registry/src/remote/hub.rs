@@ -15,7 +15,7 @@ use serde::Deserialize;
 use sha1::Digest as _;
 
 use super::pick::{self, Listed, Picked};
-use super::{Auth, Beside, Endpoint, Error, Recipe, RemoteFile, RemoteModel};
+use super::{Auth, Beside, Endpoint, Error, Recipe, RemoteFile, RemoteModel, RemoteVariant};
 use crate::Digest;
 use crate::catalog::{Repository, Revision};
 use crate::credentials::HubToken;
@@ -97,13 +97,7 @@ impl Hub {
             Some(commit) => format!("{place} is at commit {} ({named})", &commit[..12]),
             None => format!("{place} does not tell the commit of {named}"),
         }];
-        let files: Vec<Listed> = entries
-            .iter()
-            .map(|entry| Listed {
-                path: entry.path.clone(),
-                size: entry.size(),
-            })
-            .collect();
+        let files = listed(&entries);
         let Picked {
             weights,
             projector,
@@ -140,6 +134,25 @@ impl Hub {
             files: found,
             recipe: Recipe::Files(Box::new(beside)),
         })
+    }
+
+    /// The quantizations of the model in the repository.
+    ///
+    /// # Errors
+    /// As [`Hub::find`].
+    pub(crate) async fn variants(&self, client: &Client) -> Result<Vec<RemoteVariant>, Error> {
+        let named = self.revision.as_ref().map_or("main", Revision::as_str);
+        let entries = self.tree(client, named).await?;
+        let place = format!("{} {}", shown(&self.base), self.repo);
+        let found = pick::variants(&listed(&entries), &self.choice, &place)?;
+        let found = found.into_iter().map(|variant| RemoteVariant {
+            digest: variant.only.and_then(|index| entries[index].digest()),
+            name: variant.name,
+            quantization: variant.quantization,
+            size: Some(variant.size),
+            is_usual: variant.is_usual,
+        });
+        Ok(found.collect())
     }
 
     /// Metadata of the repository; a mirror may not have it.
@@ -324,6 +337,14 @@ impl Entry {
         let oid = self.lfs.as_ref()?.oid.as_deref()?;
         Digest::from_hex(oid.strip_prefix("sha256:").unwrap_or(oid))
     }
+}
+
+fn listed(entries: &[Entry]) -> Vec<Listed> {
+    let listed = entries.iter().map(|entry| Listed {
+        path: entry.path.clone(),
+        size: entry.size(),
+    });
+    listed.collect()
 }
 
 fn is_commit(text: &str) -> bool {

@@ -24,7 +24,7 @@ use crate::Digest;
 use crate::http::shown;
 
 pub(crate) use self::auth::Auth;
-pub(crate) use self::pick::{Listed, pick};
+pub(crate) use self::pick::{Listed, pick, quantization};
 pub(crate) use self::upload::{Blob, Content, Sent, Upload};
 pub use crate::error::remote::Error;
 
@@ -92,6 +92,21 @@ pub(crate) struct RemoteModel {
     pub(crate) files: Vec<RemoteFile>,
     /// How they become a model.
     pub(crate) recipe: Recipe,
+}
+
+/// A variant of a model at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RemoteVariant {
+    /// What a reference asks for.
+    pub(crate) name: String,
+    /// Its quantization in capitals; empty where the name tells none.
+    pub(crate) quantization: String,
+    /// Bytes of its weights and its projector, where the place tells.
+    pub(crate) size: Option<u64>,
+    /// The digest of its weights, if they are one file and the place tells.
+    pub(crate) digest: Option<Digest>,
+    /// Whether the place takes it when none is asked for.
+    pub(crate) is_usual: bool,
 }
 
 /// How files become a model.

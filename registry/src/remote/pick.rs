@@ -156,6 +156,83 @@ pub(crate) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Pic
     })
 }
 
+/// A variant of a listing: one quantization of the model that a choice means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListedVariant {
+    /// What [`Choice::Of`] takes for it.
+    pub(crate) name: String,
+    /// The quantization in its name, in capitals; empty where there is none.
+    pub(crate) quantization: String,
+    /// Bytes of all its files, with the projector.
+    pub(crate) size: u64,
+    /// The first file of its weights, as an index of the listing, if there is only one.
+    pub(crate) only: Option<usize>,
+    /// Whether the choice itself takes it.
+    pub(crate) is_usual: bool,
+}
+
+/// The quantizations of the model that a choice takes, in the order of the listing. Files of other models in the repository, whose
+/// names differ by more than the quantization, and incomplete ones are left out.
+///
+/// # Errors
+/// As [`pick`].
+pub(crate) fn variants(
+    files: &[Listed],
+    choice: &Choice,
+    place: &str,
+) -> Result<Vec<ListedVariant>, Error> {
+    let usual = pick(files, choice, place)?;
+    let all = groups(files);
+    let is_usual = |group: &Group| {
+        let mut parts = group.parts.iter();
+        parts.any(|(_, index)| *index == usual.weights[0])
+    };
+    let Some(model) = all.iter().find(|group| is_usual(group)).map(Group::model) else {
+        return Ok(Vec::new());
+    };
+    let mut variants: Vec<ListedVariant> = Vec::new();
+    for group in all.iter().filter(|group| group.model() == model) {
+        let Ok(weights) = whole(group, files, place) else {
+            continue;
+        };
+        let is_named = |name: &str| {
+            let mut variants = variants.iter();
+            variants.any(|known| known.name.eq_ignore_ascii_case(name))
+        };
+        let name = match group.quantization.as_str() {
+            "" => file_name(&group.stem),
+            // `Choice::Of` takes the first file with a quantization.
+            taken if is_named(taken) => file_name(&group.stem),
+            free => free,
+        };
+        let projector = projector(files, folder(&group.stem));
+        let size = weights.iter().chain(&projector);
+        variants.push(ListedVariant {
+            name: name.to_owned(),
+            quantization: group.quantization.clone(),
+            size: size.fold(0, |sum, index| sum.saturating_add(files[*index].size)),
+            only: (weights.len() == 1).then_some(weights[0]),
+            is_usual: is_usual(group),
+        });
+    }
+    Ok(variants)
+}
+
+impl Group {
+    /// The name of the model: that of the file without the quantization, and without the marks that go with one.
+    fn model(&self) -> String {
+        let words = file_name(&self.stem).split(['-', '.']);
+        let words = words.map(str::to_ascii_lowercase);
+        let is_mark = |word: &str| {
+            word.eq_ignore_ascii_case(&self.quantization) || matches!(word, "ud" | "i1" | "imat")
+        };
+        words
+            .filter(|word| !is_mark(word))
+            .collect::<Vec<_>>()
+            .join("-")
+    }
+}
+
 /// The parts of a group in order, if all are there.
 fn whole(group: &Group, files: &[Listed], place: &str) -> Result<Vec<usize>, Error> {
     let mut parts = group.parts.clone();
@@ -212,8 +289,8 @@ fn stem(path: &str) -> Option<&str> {
         .then(|| &path[..end])
 }
 
-/// The quantization in a name: its last word that is one.
-fn quantization(stem: &str) -> String {
+/// The quantization in a name, in capitals: its last word that is one; empty where there is none.
+pub(crate) fn quantization(stem: &str) -> String {
     let words = stem.split(['-', '.', '/']);
     let found = words
         .rev()
@@ -367,6 +444,53 @@ mod tests {
             ["Q6/m-Q6_K.gguf", "Q6/m-mmproj-f32.gguf"]
         );
         assert!(pick(&list(&["mmproj-F16.gguf"]), &Choice::Usual, "a/b").is_err());
+    }
+
+    #[test]
+    fn the_variants_are_the_quantizations_of_one_model() {
+        let files = list(&[
+            "README.md",
+            "m-4b-Q2_K.gguf",
+            "m-4b-Q4_K_M.gguf",
+            "m-4b-UD-Q4_K_XL.gguf",
+            "BF16/m-4b-BF16-00001-of-00002.gguf",
+            "BF16/m-4b-BF16-00002-of-00002.gguf",
+            "m-4b-Q6_K-00001-of-00002.gguf",
+            "other/m-4b-Q4_K_M.gguf",
+            "m-1b-Q4_K_M.gguf",
+            "mmproj-F16.gguf",
+        ]);
+        let found = variants(&files, &Choice::Usual, "a/b").expect("there are some");
+        let shown: Vec<_> = found
+            .iter()
+            .map(|it| {
+                (
+                    it.name.as_str(),
+                    it.quantization.as_str(),
+                    it.size,
+                    it.only.is_some(),
+                    it.is_usual,
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("Q2_K", "Q2_K", 2, true, false),
+                ("Q4_K_M", "Q4_K_M", 2, true, true),
+                ("Q4_K_XL", "Q4_K_XL", 2, true, false),
+                ("BF16", "BF16", 3, false, false),
+                ("m-4b-Q4_K_M", "Q4_K_M", 2, true, false),
+            ]
+        );
+        // A file names the model, whatever else is there.
+        let file = Choice::File(FileName::parse("m-1b-Q4_K_M.gguf").expect("a path"));
+        let found = variants(&files, &file, "a/b").expect("there is one");
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            variants(&list(&["README.md"]), &Choice::Usual, "a/b").is_err(),
+            true
+        );
     }
 
     #[test]

@@ -9,3 +9,4 @@ mod remote;
 mod reopened;
 #[path = "../../src/registry/tests/small_disk.rs"]
 mod small_disk;
+mod variants;

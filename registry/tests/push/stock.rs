@@ -6,7 +6,7 @@ use std::process::Command;
 use gguf_writer::small;
 use origin::noise;
 use registry::push::Format;
-use registry::{Digest, ModelName};
+use registry::{Digest, ModelName, Reference};
 
 use crate::harness::{Home, MIB, Stock, Users};
 
@@ -59,6 +59,41 @@ async fn a_model_comes_back_byte_for_byte_and_is_not_sent_twice() {
         }
     }
     assert_eq!(last.len(), 5);
+}
+
+#[tokio::test]
+async fn tags_with_a_quantization_are_variants_of_the_tag_with_the_same_bytes() {
+    let stock = Stock::start(Users::Anybody);
+    let (home, name) = Home::with_model(&noise(MIB, 1)).await;
+    let (other, large) = Home::with_model(&noise(2 * MIB, 2)).await;
+    for tag in ["latest", "4b", "4b-q4_K_M", "1b-q4_K_M-old"] {
+        let to = stock.name(&format!("me/notes:{tag}"));
+        home.push(&name, &to).await.expect("a good registry");
+    }
+    for tag in ["4b-q8_0", "1b-q8_0"] {
+        let to = stock.name(&format!("me/notes:{tag}"));
+        other.push(&large, &to).await.expect("a good registry");
+    }
+    for tag in ["latest", "4b"] {
+        let text = stock.name(&format!("me/notes:{tag}"));
+        let reference = Reference::parse(&text).expect("a reference");
+        let found = home
+            .registry
+            .variants(&reference, false, &home.settings)
+            .await
+            .expect("a good registry");
+        let shown: Vec<_> = found
+            .all
+            .iter()
+            .map(|it| (it.name.as_str(), it.quantization.as_str(), it.is_usual))
+            .collect();
+        assert_eq!(
+            shown,
+            [("4b-q4_K_M", "Q4_K_M", true), ("4b-q8_0", "Q8_0", false)],
+            "{tag}"
+        );
+        assert!(found.all[0].size < found.all[1].size);
+    }
 }
 
 #[tokio::test]
