@@ -27,7 +27,7 @@ impl MemoryBudget {
     }
 
     /// Bytes of devices that all models together may take.
-    fn devices(&self, probed: &[DeviceMemory]) -> Vec<(DeviceId, u64)> {
+    pub(crate) fn devices(&self, probed: &[DeviceMemory]) -> Vec<(DeviceId, u64)> {
         // A driver that does not tell the memory of its device limits nothing.
         let known = probed.iter().filter(|device| device.total > 0);
         let known = known.map(|device| {
@@ -51,7 +51,7 @@ impl MemoryBudget {
     }
 
     /// Bytes of the host that all models together may take on a machine with so much memory.
-    pub(super) fn host(&self, total: u64) -> u64 {
+    pub(crate) fn host(&self, total: u64) -> u64 {
         let all = total.saturating_sub(self.reserve(total));
         self.host.map_or(all, |host| host.of(total).min(total))
     }

@@ -9,6 +9,7 @@ use supervisor::{Files, Program, Spawner, Step};
 
 use super::*;
 
+mod hundred;
 mod memory;
 mod workloads;
 mod zipf;
