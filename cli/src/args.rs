@@ -193,7 +193,7 @@ pub(crate) enum Command {
     /// List the models on disk.
     #[command(
         visible_alias = "ls",
-        after_help = "Examples:\n  slm list\n  slm ls smol"
+        after_help = "Examples:\n  slm list\n  slm ls smol\n  slm list --variants phi4-mini"
     )]
     List(List),
     /// List the loaded models.
@@ -350,6 +350,9 @@ pub(crate) struct Run {
     /// Fail if the model is not on disk, instead of pulling it.
     #[arg(long)]
     pub(crate) no_pull: bool,
+    /// The variant, such as `Q4_K_M`, which is pulled unless the model on disk has it; without one, the best that fits this machine.
+    #[arg(long, value_name = "VARIANT", conflicts_with = "no_pull")]
+    pub(crate) variant: Option<String>,
 }
 
 impl Run {
@@ -405,6 +408,9 @@ impl Thinking {
 pub(crate) struct Pull {
     /// Name or URL of the model.
     pub(crate) model: String,
+    /// The variant, such as `Q4_K_M`; without one, the best that fits this machine. `slm list --variants MODEL` shows them.
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<String>,
     /// Show the source and the reason for it, and fetch no weights.
     #[arg(long)]
     pub(crate) explain: bool,
@@ -619,8 +625,11 @@ pub(crate) struct Ps {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Only models whose name starts with this.
+    /// Only models whose name starts with this; with `--variants`, the name of one model, also of one that is not on disk.
     pub(crate) prefix: Option<String>,
+    /// Show quantizations: those on disk, or all that the source of the named model has, with what each takes on this machine.
+    #[arg(long)]
+    pub(crate) variants: bool,
 }
 
 /// Arguments of `show`.

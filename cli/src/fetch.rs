@@ -21,18 +21,38 @@ pub(crate) async fn fetch_missing(
     } else {
         out.progress()
     };
-    pull(client, out, view, model).await
+    pull(client, out, view, model, None).await
 }
 
-/// Pulls a missing model for `run`, with high priority.
-pub(crate) async fn pull(
+/// Pulls a variant of a model, after a note.
+pub(crate) async fn fetch_variant(
+    client: &Client,
+    out: &Output,
+    model: &str,
+    variant: &str,
+) -> anyhow::Result<()> {
+    out.note(&format!(
+        "`{model}` is not on disk as {variant}: pulling it"
+    ));
+    let view = if out.json() {
+        ProgressView::silent()
+    } else {
+        out.progress()
+    };
+    pull(client, out, view, model, Some(variant.to_owned())).await
+}
+
+/// Pulls a model for `run`, with high priority.
+async fn pull(
     client: &Client,
     out: &Output,
     view: ProgressView,
     model: &str,
+    variant: Option<String>,
 ) -> anyhow::Result<()> {
     let request = in_background(PullRequest {
         model: model.to_owned(),
+        variant,
         priority: Some(Priority::High),
         ..PullRequest::default()
     });

@@ -15,6 +15,7 @@ use crate::scheduler::Scheduler;
 use crate::sources::Sources;
 use crate::template;
 use crate::transfers::Transfers;
+use crate::variants::VariantChooser;
 
 /// The service as the routes see it.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct App {
     pub config: LiveConfig,
     /// Settings of the sources of models.
     pub sources: Sources,
+    /// The choice of a model's variant.
+    pub variants: VariantChooser,
     /// Parsed templates.
     pub templates: template::Cache,
 }

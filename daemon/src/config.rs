@@ -101,6 +101,8 @@ pub struct Config {
     pub spare_runners: usize,
     /// Whether a model gets a smaller context and fewer slots before it is unloaded for another one.
     pub shrink: bool,
+    /// The least predicted speed of a variant that a pull chooses, in tokens per second; 0 for any.
+    pub min_tokens_per_second: u16,
     /// Most requests that wait for a model to load.
     pub max_queue: usize,
     /// Most parallel requests of one model.

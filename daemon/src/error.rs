@@ -553,6 +553,7 @@ fn store_hint(error: &registry::Error) -> Option<&str> {
 fn of_pull(error: &registry::pull::Error) -> StatusAndCode {
     use registry::pull::Error as E;
     match error {
+        E::NoVariant { .. } => (StatusCode::NOT_FOUND, "variant_not_found"),
         E::Unknown { .. } => (StatusCode::NOT_FOUND, "model_not_in_catalog"),
         E::Insecure { .. } => (StatusCode::BAD_REQUEST, "insecure"),
         E::Setting { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "bad_setting"),

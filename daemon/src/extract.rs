@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use futures::StreamExt;
 use http::request::Parts;
+use registry::catalog::VariantName;
 use registry::{Digest, ModelName, Reference};
 use serde::de::DeserializeOwned;
 
@@ -210,6 +211,20 @@ pub fn reference(text: &str) -> Result<Reference, Error> {
         return Err(Error::Invalid("model is required".into()));
     }
     Reference::parse(text).map_err(|error| Error::Invalid(error.to_string()))
+}
+
+/// The same reference with the variant of the request, if it has one.
+///
+/// # Errors
+/// [`Error::Invalid`] for a text that is no name of a variant.
+pub fn variant_of(reference: Reference, variant: Option<&str>) -> Result<Reference, Error> {
+    match variant.filter(|text| !text.is_empty()) {
+        None => Ok(reference),
+        Some(text) => match VariantName::parse(text) {
+            Ok(variant) => Ok(reference.with_variant(variant)),
+            Err(error) => Err(Error::Invalid(error.to_string())),
+        },
+    }
 }
 
 /// Reads the digest of a blob in a request.

@@ -70,6 +70,7 @@ pub mod transfers;
 pub mod transport;
 pub mod turn;
 pub mod unsupported;
+pub mod variants;
 pub mod watchdog;
 mod wire;
 

@@ -19,6 +19,7 @@ mod plan;
 mod rerank;
 mod search;
 mod tokens;
+mod variants;
 mod verify;
 
 use axum::Extension;
@@ -40,6 +41,7 @@ pub(crate) fn routes() -> Routes {
         .routes(routes!(rerank::post_v1))
         .routes(routes!(explain::post))
         .routes(routes!(plan::post))
+        .routes(routes!(variants::post))
         .routes(routes!(config::get))
         .routes(routes!(config::reload))
         .routes(routes!(login::login))

@@ -50,6 +50,7 @@ use crate::sources::Sources;
 use crate::sweep::{Schedule, sweep};
 use crate::template;
 use crate::transfers::{StoreWorker, Transfers};
+use crate::variants::{VariantChooser, VariantParts};
 use crate::watchdog::ConnectionLimits;
 
 /// Worker threads of the runtime. Long work runs in runners or on blocking threads.
@@ -231,11 +232,21 @@ impl Service {
         let (scheduler, needs, accelerators) =
             start_scheduler(&live, &registry, &spawner, cpu, events.clone(), &workers);
         let sources = Sources::of(live.clone());
+        let variants = VariantChooser::new(VariantParts {
+            registry: registry.clone(),
+            sources: sources.clone(),
+            needs: needs.clone(),
+            accelerators: accelerators.clone(),
+            devices: devices.clone(),
+            config: live.clone(),
+            events: events.clone(),
+        });
         let transfers = Transfers::start(
             &registry,
             Arc::new(StoreWorker {
                 registry: registry.clone(),
                 sources: sources.clone(),
+                variants: variants.clone(),
             }),
             apply::transfer_options(&config),
             Arc::new(jiff::Zoned::now),
@@ -269,6 +280,7 @@ impl Service {
             operations: Operations::new(shutdown.clone()),
             config: live.clone(),
             sources,
+            variants,
             templates: template::Cache::default(),
         };
         let pins = pins::follow(app.clone());

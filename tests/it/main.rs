@@ -23,4 +23,5 @@ mod real;
 mod sandbox;
 mod states;
 mod translated;
+mod variants;
 mod vectors;

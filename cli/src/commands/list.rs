@@ -3,6 +3,7 @@
 use api::{ModelSummary, TagsResponse, routes};
 use jiff::Timestamp;
 
+use super::variants;
 use crate::args::List;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -11,6 +12,9 @@ use crate::text;
 
 /// Lists the models, newest first.
 pub(crate) async fn run(context: &Context, args: &List) -> anyhow::Result<Exit> {
+    if let (Some(model), true) = (&args.prefix, args.variants) {
+        return variants::of(context, model).await;
+    }
     let mut tags: TagsResponse = context.client.get(routes::TAGS).await?;
     if let Some(prefix) = &args.prefix {
         let prefix = prefix.to_lowercase();
@@ -19,6 +23,10 @@ pub(crate) async fn run(context: &Context, args: &List) -> anyhow::Result<Exit> 
     }
     if context.out.json() {
         context.out.json_document(&tags)?;
+        return Ok(Exit::Ok);
+    }
+    if args.variants && !tags.models.is_empty() {
+        variants::of_stored(&context.out, &tags.models)?;
         return Ok(Exit::Ok);
     }
     context

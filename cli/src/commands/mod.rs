@@ -26,6 +26,7 @@ pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod variants;
 pub(crate) mod verify;
 pub(crate) mod version;
 pub(crate) mod why;

@@ -25,6 +25,7 @@ pub(crate) async fn run(context: &Context, args: &Pull) -> anyhow::Result<Exit> 
     }
     let request = PullRequest {
         model: args.model.clone(),
+        variant: args.variant.clone(),
         insecure: args.insecure.then_some(true),
         priority: args.priority,
         now: args.now.then_some(true),

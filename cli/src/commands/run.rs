@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Read as _};
 
 use api::{ChatEvent, ChatRequest, GenerateEvent, GenerateRequest, Message, Timings, routes};
 
-use super::local;
+use super::{local, variants};
 use crate::answer::{self, Answer};
 use crate::args::Run;
 use crate::client::Error;
@@ -29,6 +29,9 @@ pub(crate) async fn run(context: Context, args: Run) -> anyhow::Result<Exit> {
         ..args
     };
     let prompt = until_ctrl_c(prompt(&args)).await?;
+    if let Some(variant) = &args.variant {
+        until_ctrl_c(variants::ensure(&context, &args.model, variant)).await?;
+    }
     let Some(prompt) = prompt else {
         if args.raw {
             return Err(Failure::usage("--raw needs a prompt").into());

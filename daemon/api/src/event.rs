@@ -52,6 +52,8 @@ pub enum EventKind {
     Pinned,
     /// A model is not pinned any more.
     Unpinned,
+    /// A variant of the model was chosen for a pull.
+    Variant,
     /// A job changed its state.
     Job,
     /// A changed `config.yaml` is applied, or all catalogs are in force again.

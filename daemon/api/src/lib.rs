@@ -29,6 +29,7 @@ mod progress;
 mod push;
 pub mod routes;
 mod token;
+mod variant;
 
 use serde::{Deserialize, Deserializer};
 
@@ -74,6 +75,7 @@ pub use push::{
 pub use token::{
     DetokenizeRequest, DetokenizeResponse, TemplateResponse, TokenizeRequest, TokenizeResponse,
 };
+pub use variant::{ModelVariant, VariantsRequest, VariantsResponse};
 
 /// Reads `null` as the default: some clients send it for an empty field.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

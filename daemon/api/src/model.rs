@@ -305,6 +305,9 @@ pub struct PullRequest {
     )]
     #[schema(nullable)]
     pub name: String,
+    /// The variant to fetch, such as `Q4_K_M` (ours); without one, the best that fits this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Whether `http://` in `model` may reach another machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,

@@ -46,6 +46,8 @@ pub const PULL: &str = "/api/pull";
 pub const EXPLAIN: &str = "/slm/v1/explain";
 /// What a model would take, before it is loaded or fetched (ours): `POST`.
 pub const PLAN: &str = "/slm/v1/plan";
+/// The variants of a model (ours).
+pub const VARIANTS: &str = "/slm/v1/variants";
 /// Send a model to a registry: `POST`.
 pub const PUSH: &str = "/api/push";
 /// Store a login for a host (ours, on the Unix socket only): `POST`.

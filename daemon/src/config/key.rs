@@ -158,6 +158,14 @@ pub const KEYS: &[Key] = &[
         "Reload an idle model with a smaller context and fewer slots before it is unloaded for another one.",
     ),
     key(
+        "min_tokens_per_second",
+        "min-tokens-per-second",
+        "SLM_MIN_TOKENS_PER_SECOND",
+        "8",
+        Now,
+        "Least predicted speed of a model's variant that a pull chooses, in tokens per second; 0 lets memory alone decide.",
+    ),
+    key(
         "max_queue",
         "max-queue",
         "SLM_MAX_QUEUE",

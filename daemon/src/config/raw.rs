@@ -152,6 +152,8 @@ impl RawSettings {
             device_budget: self.get("device_budget", share::devices)?,
             spare_runners: self.get("spare_runners", |text| within(text, 0, 8))?,
             shrink: self.get("shrink", boolean)?,
+            min_tokens_per_second: self
+                .get("min_tokens_per_second", |text| within(text, 0, 10_000))?,
             max_queue: self.get("max_queue", |text| within(text, 1, 65_536))?,
             parallel: self.get("parallel", value::parallel)?,
             threads: self.get("threads", value::threads)?,

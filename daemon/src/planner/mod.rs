@@ -20,9 +20,11 @@ mod shape;
 mod tests;
 mod weights;
 
+use registry::ModelMemory;
 use registry::memory::MemoryFacts;
-use runner_protocol::LoadSettings;
+use runner_protocol::{LoadSettings, MAX_CONTEXT, MIN_CONTEXT};
 
+use crate::config::Config;
 use crate::memory::DeviceId;
 
 pub use self::correction::Correction;
@@ -47,6 +49,18 @@ pub struct Files<'a> {
     pub adapters: &'a [MemoryFacts],
 }
 
+impl<'a> Files<'a> {
+    /// The files of a model.
+    pub fn of(memory: &'a ModelMemory) -> Self {
+        Self {
+            weights: &memory.weights,
+            projector: memory.projector.as_ref(),
+            draft: memory.draft.as_ref(),
+            adapters: &memory.adapters,
+        }
+    }
+}
+
 /// How the model is loaded.
 #[derive(Debug, Clone)]
 pub struct LoadPlan {
@@ -58,6 +72,33 @@ pub struct LoadPlan {
     pub host_cache: u64,
     /// What is computed by accelerators.
     pub offload: Offload,
+}
+
+impl LoadPlan {
+    /// The load of a model for which nothing but the configuration decides, with at most the context that it was trained with.
+    pub fn of_config(config: &Config, memory: &ModelMemory, machine: &Machine) -> Self {
+        let model = memory.weights.first().cloned().unwrap_or_default();
+        let longest = match u32::try_from(model.context_length) {
+            Ok(0) | Err(_) => MAX_CONTEXT,
+            Ok(trained) => trained.clamp(MIN_CONTEXT, MAX_CONTEXT),
+        };
+        let settings = LoadSettings {
+            context: config.context_length.min(longest),
+            batch: 512,
+            threads: config.threads,
+            gpu_layers: config.gpu_layers,
+            host_experts: 0,
+            main_gpu: 0,
+            mmap: true,
+            kv_type: config.kv_cache_type,
+        };
+        Self {
+            settings,
+            sequences: config.parallel,
+            host_cache: 0,
+            offload: Offload::of(settings.gpu_layers, &model, machine),
+        }
+    }
 }
 
 /// Predicts the bytes of a loaded model.

@@ -35,6 +35,7 @@ use crate::shutdown::Shutdown;
 use crate::sources::Sources;
 use crate::template;
 use crate::transfers::{Options as TransferOptions, StoreWorker, Transfers};
+use crate::variants::{VariantChooser, VariantParts};
 
 mod anthropic;
 mod browser;
@@ -153,9 +154,25 @@ async fn service_of(
         hub: Some("http://127.0.0.1:9".to_owned()),
         ..Settings::default()
     });
+    // Its probe fails, so that the system's files are all that is known.
+    let absent = Program::new("/absent");
+    let derived = |name: &str| home.path().join("derived").join(name);
+    let cpu = CpuModules::new(absent.clone(), derived("cpu-module.json"), tasks.clone());
+    let devices = Devices::new(absent, derived("devices.json"), cpu, tasks.clone());
+    let live = configured("context_length: 64\ngpu_layers: 0\n");
+    let variants = VariantChooser::new(VariantParts {
+        registry: registry.clone(),
+        sources: sources.clone(),
+        needs: Needs::default(),
+        accelerators: accelerators.clone(),
+        devices: devices.clone(),
+        config: live.clone(),
+        events: events.clone(),
+    });
     let worker = Arc::new(StoreWorker {
         registry: registry.clone(),
         sources: sources.clone(),
+        variants: variants.clone(),
     });
     let clock = Arc::new(jiff::Zoned::now);
     let transfers = Transfers::start(
@@ -173,11 +190,6 @@ async fn service_of(
         lifetime: Duration::from_secs(3600),
     };
     let responses = Responses::open(registry.clone(), limits, Shutdown::new());
-    // Its probe fails, so that the system's files are all that is known.
-    let absent = Program::new("/absent");
-    let derived = |name: &str| home.path().join("derived").join(name);
-    let cpu = CpuModules::new(absent.clone(), derived("cpu-module.json"), tasks.clone());
-    let devices = Devices::new(absent, derived("devices.json"), cpu, tasks.clone());
     let app = App {
         needs: Needs::default(),
         accelerators,
@@ -194,8 +206,9 @@ async fn service_of(
         ),
         events,
         operations: Operations::new(Shutdown::new()),
-        config: configured("context_length: 64\ngpu_layers: 0\n"),
+        config: live,
         sources,
+        variants,
         templates: template::Cache::default(),
     };
     Service {

@@ -5,7 +5,7 @@ use axum::extract::State;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::extract::{Json, SMALL, reference};
+use crate::extract::{Json, SMALL, reference, variant_of};
 
 /// Lists the files that a pull would fetch, and from where.
 ///
@@ -25,8 +25,9 @@ pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,
 ) -> Result<axum::Json<Explanation>, Error> {
-    let reference = reference(request.name())?;
+    let reference = variant_of(reference(request.name())?, request.variant.as_deref())?;
     let insecure = request.insecure == Some(true);
+    let (reference, choice) = app.variants.decided(reference, insecure).await;
     let found = app
         .registry
         .explain(&reference, insecure, &app.sources.now())
@@ -35,7 +36,7 @@ pub(crate) async fn post(
         model: found.name.to_string(),
         missing: found.missing(),
         place: found.place,
-        steps: found.steps,
+        steps: choice.into_iter().chain(found.steps).collect(),
         files: found
             .files
             .into_iter()

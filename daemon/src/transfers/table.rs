@@ -46,6 +46,9 @@ pub enum Work {
         model: String,
         /// Whether a connection without TLS to another machine is allowed.
         insecure: bool,
+        /// The variant of the request.
+        #[serde(default)]
+        variant: Option<String>,
     },
     /// Push a model.
     Push {

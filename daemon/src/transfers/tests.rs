@@ -98,6 +98,7 @@ fn pull(model: &str) -> TransferRequest {
         work: Work::Pull {
             model: model.to_owned(),
             insecure: false,
+            variant: None,
         },
         key: model.to_owned(),
         model: model.to_owned(),

@@ -10,9 +10,10 @@ use registry::{Registry, Reporter};
 
 use super::table::Work;
 use crate::error::Error;
-use crate::extract::reference;
+use crate::extract::{reference, variant_of};
 use crate::progress;
 use crate::sources::Sources;
+use crate::variants::VariantChooser;
 
 /// Does the work of jobs. Dropping the future ends the work, and partial blobs stay.
 pub trait Worker: fmt::Debug + Send + Sync {
@@ -27,12 +28,18 @@ pub struct StoreWorker {
     pub registry: Registry,
     /// Settings of the sources of models.
     pub sources: Sources,
+    /// The choice of a model's variant.
+    pub variants: VariantChooser,
 }
 
 impl Worker for StoreWorker {
     fn run(&self, work: &Work, reporter: Reporter) -> BoxFuture<'static, Result<Progress, Error>> {
         match work.clone() {
-            Work::Pull { model, insecure } => pull(self.clone(), model, insecure, reporter).boxed(),
+            Work::Pull {
+                model,
+                insecure,
+                variant,
+            } => pull(self.clone(), model, variant, insecure, reporter).boxed(),
             Work::Push {
                 model,
                 destination,
@@ -44,12 +51,18 @@ impl Worker for StoreWorker {
 }
 
 async fn pull(
-    StoreWorker { registry, sources }: StoreWorker,
+    StoreWorker {
+        registry,
+        sources,
+        variants,
+    }: StoreWorker,
     model: String,
+    variant: Option<String>,
     insecure: bool,
     reporter: Reporter,
 ) -> Result<Progress, Error> {
-    let reference = reference(&model)?;
+    let reference = variant_of(reference(&model)?, variant.as_deref())?;
+    let reference = variants.decide(reference, insecure, &reporter).await;
     registry
         .pull(&reference, insecure, &sources.now(), &reporter)
         .await?;
@@ -60,7 +73,9 @@ async fn pull(
 }
 
 async fn push(
-    StoreWorker { registry, sources }: StoreWorker,
+    StoreWorker {
+        registry, sources, ..
+    }: StoreWorker,
     model: String,
     destination: String,
     format: PushFormat,

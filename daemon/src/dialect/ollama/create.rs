@@ -52,12 +52,15 @@ pub(crate) async fn post(
         registry,
         sources,
         operations,
+        variants,
         ..
     } = app;
     if let Some(base) = missing {
         let lines = operations.join_attached(key, move |reporter| async move {
+            let base = Reference::of(&base);
+            let base = variants.decide(base, false, &reporter).await;
             registry
-                .pull(&Reference::of(&base), false, &sources.now(), &reporter)
+                .pull(&base, false, &sources.now(), &reporter)
                 .await?;
             make(&registry, create, warnings, &reporter).await
         });

@@ -8,7 +8,7 @@ use registry::Digest;
 use super::stream_progress;
 use crate::app::App;
 use crate::error::Error;
-use crate::extract::{Json, SMALL, reference};
+use crate::extract::{Json, SMALL, reference, variant_of};
 use crate::transfers::{TransferRequest, Work};
 
 /// Pulls a model.
@@ -30,12 +30,14 @@ pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PullRequest, SMALL>,
 ) -> Result<Response, Error> {
-    let reference = reference(request.name())?;
+    let reference = variant_of(reference(request.name())?, request.variant.as_deref())?;
     let insecure = request.insecure == Some(true);
     // The case of a name does not matter, so all spellings of it are the same job.
     let (name, place) = (reference.name.full().to_ascii_lowercase(), &reference.place);
     let scheme = (reference.is_plain, reference.is_tls);
-    let what = format!("pull {name} {place:?} {scheme:?} {insecure}");
+    let variant = reference.variant.as_ref();
+    let variant = variant.map(|variant| variant.as_str().to_ascii_lowercase());
+    let what = format!("pull {name} {place:?} {scheme:?} {insecure} {variant:?}");
     let transfer = TransferRequest {
         // A digest, because an address can have a secret in its query.
         key: Digest::of(what.as_bytes()).to_string(),
@@ -43,6 +45,7 @@ pub(crate) async fn post(
         work: Work::Pull {
             model: request.name().to_owned(),
             insecure,
+            variant: request.variant.clone(),
         },
         background: request.background == Some(true),
         priority: request.priority,

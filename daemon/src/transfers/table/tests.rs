@@ -21,6 +21,7 @@ fn pull(model: &str) -> TransferRequest {
         work: Work::Pull {
             model: model.to_owned(),
             insecure: false,
+            variant: None,
         },
         key: format!("pull {model}"),
         model: model.to_owned(),

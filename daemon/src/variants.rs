@@ -1,0 +1,289 @@
+//! Which variant of a model is pulled where the user names none: the best that fits this machine.
+//!
+//! The header of one variant is read, from the store or far away; the others differ from it in the size of their weights, and so do their
+//! memory and their speed. Where no header can be read, the size of the weights decides alone. A model that is in the store keeps its
+//! variant when it is pulled again.
+
+mod choice;
+mod text;
+
+use std::sync::Arc;
+
+use api::{EventFacts, EventKind};
+use registry::catalog::VariantName;
+use registry::{ModelMemory, ModelName, Reference, Registry, Reporter, Stage, Variant, Variants};
+
+use crate::accelerators::Accelerators;
+use crate::apply;
+use crate::config::{Kernels, LiveConfig};
+use crate::devices::Devices;
+use crate::error::{Error, chain};
+use crate::events::Events;
+use crate::needs::Needs;
+use crate::planner::{Files, LoadPlan, Machine, PartKind, predict};
+use crate::sources::Sources;
+
+use self::choice::{Bounds, Estimate, Verdict, choose};
+
+/// Chooses variants. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct VariantChooser(Arc<VariantParts>);
+
+/// What a choice depends on.
+#[derive(Debug)]
+pub struct VariantParts {
+    /// The store, and the way to the places of models.
+    pub registry: Registry,
+    /// Settings of these places.
+    pub sources: Sources,
+    /// Predictions of memory.
+    pub needs: Needs,
+    /// The devices that may get layers.
+    pub accelerators: Accelerators,
+    /// The bandwidth of the machine.
+    pub devices: Devices,
+    /// The budget, and the floor of tokens per second.
+    pub config: LiveConfig,
+    /// Where choices are told.
+    pub events: Events,
+}
+
+/// The variants of a model, and which of them is taken here.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) found: Variants,
+    /// One for each variant.
+    pub(crate) estimates: Vec<Estimate>,
+    pub(crate) bounds: Bounds,
+    /// The index of the variant that a pull takes, and why; `None` where there is nothing to choose.
+    pub(crate) choice: Option<(usize, String)>,
+}
+
+impl Survey {
+    /// Whether a variant keeps to the bounds; `None` where too little is known.
+    pub(crate) fn fits(&self, index: usize) -> Option<bool> {
+        self.estimates[index].memory.and(self.bounds.memory)?;
+        let verdict = Verdict::of(&self.estimates[index], &self.bounds);
+        Some(!matches!(verdict, Verdict::TooLarge { .. }))
+    }
+}
+
+impl VariantChooser {
+    /// A chooser of these parts.
+    pub fn new(parts: VariantParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The reference with the variant that this machine takes; unchanged where it names one, or where there is one only. A place that
+    /// does not answer is left to the pull, which reports it.
+    pub(crate) async fn decide(
+        &self,
+        reference: Reference,
+        insecure: bool,
+        reporter: &Reporter,
+    ) -> Reference {
+        let (reference, text) = self.decided(reference, insecure).await;
+        if let Some(text) = text {
+            reporter.stage(Stage::Chosen(text.clone()));
+            let facts = EventFacts::default();
+            let kind = EventKind::Variant;
+            self.0.events.record(&reference.name, kind, text, facts);
+        }
+        reference
+    }
+
+    /// The same without a report, with the choice in words.
+    pub(crate) async fn decided(
+        &self,
+        reference: Reference,
+        insecure: bool,
+    ) -> (Reference, Option<String>) {
+        if !reference.is_open() {
+            return (reference, None);
+        }
+        let survey = match self.survey(&reference, insecure).await {
+            Ok(survey) => survey,
+            Err(error) => {
+                tracing::info!(model = %reference.name, "variants: {}", chain(&error));
+                return (reference, None);
+            }
+        };
+        let Some((index, reason)) = &survey.choice else {
+            return (reference, None);
+        };
+        let name = &survey.found.all[*index].name;
+        match VariantName::parse(name) {
+            Ok(variant) => {
+                let text = format!("variant {name}: {reason}");
+                (reference.with_variant(variant), Some(text))
+            }
+            Err(error) => {
+                tracing::warn!(model = %reference.name, "variant: {error}");
+                (reference, None)
+            }
+        }
+    }
+
+    /// The variants of a model with what each would take here.
+    ///
+    /// # Errors
+    /// When no place tells them.
+    pub(crate) async fn survey(
+        &self,
+        reference: &Reference,
+        insecure: bool,
+    ) -> Result<Survey, Error> {
+        let sources = self.0.sources.now();
+        let registry = &self.0.registry;
+        let mut found = registry.variants(reference, insecure, &sources).await?;
+        let stored = self.stored(&found.name).await;
+        let machine = self.machine().await;
+        let bounds = self.bounds(&machine);
+        let kept = stored.as_ref().and_then(|model| held(&found.all, model));
+        if let Some(index) = kept {
+            found.all[index].here = true;
+        }
+        let estimates = match found.all.len() {
+            0 | 1 => vec![Estimate::default(); found.all.len()],
+            _ => {
+                let measure = self.measure(reference, insecure, &found.all, stored.as_ref());
+                let measure = measure.await;
+                let all = found.all.iter();
+                all.map(|variant| self.estimate(variant, measure.as_ref(), &machine))
+                    .collect()
+            }
+        };
+        let choice = match (kept, found.all.len()) {
+            (_, 0 | 1) => None,
+            (Some(index), _) => Some((index, "the store has the model in this variant".to_owned())),
+            (None, _) => choose(&found.all, &estimates, &bounds).map(|it| (it.index, it.reason)),
+        };
+        Ok(Survey {
+            found,
+            estimates,
+            bounds,
+            choice,
+        })
+    }
+
+    /// The model of this name in the store.
+    async fn stored(&self, name: &ModelName) -> Option<registry::Model> {
+        self.0.registry.model(name).await.ok()
+    }
+
+    /// This machine with all the memory that models may take.
+    async fn machine(&self) -> Machine {
+        let config = self.0.config.current();
+        let kernels = config.kernels != Kernels::Off;
+        let devices = self.0.accelerators.probed();
+        let mut machine = self.0.needs.free_machine(kernels, &devices).await;
+        let budget = apply::scheduler_options(&config).budget;
+        machine.host.free = budget.host(machine.host.total);
+        for (device, bytes) in budget.devices(&devices) {
+            let mut known = machine.accelerators.iter_mut();
+            if let Some(known) = known.find(|known| known.id == device) {
+                known.memory.free = bytes;
+            }
+        }
+        machine
+    }
+
+    fn bounds(&self, machine: &Machine) -> Bounds {
+        let others = machine.accelerators.iter().map(|it| it.memory.free);
+        let all = others.fold(machine.host.free, u64::saturating_add);
+        Bounds {
+            memory: (machine.host.total > 0).then_some(all),
+            speed: f64::from(self.0.config.current().min_tokens_per_second),
+        }
+    }
+
+    /// The headers of one variant, with its size in bytes: of the stored one, else of the usual one.
+    async fn measure(
+        &self,
+        reference: &Reference,
+        insecure: bool,
+        variants: &[Variant],
+        stored: Option<&registry::Model>,
+    ) -> Option<(ModelMemory, u64)> {
+        let registry = &self.0.registry;
+        if let Some(model) = stored {
+            let memory = registry.model_memory(model).await.ok()?;
+            let size = weights(&memory);
+            return Some((memory, size));
+        }
+        let usual = variants.iter().find(|variant| variant.is_usual)?;
+        let name = VariantName::parse(&usual.name).ok()?;
+        let reference = reference.clone().with_variant(name);
+        let sources = self.0.sources.now();
+        match registry
+            .remote_headers(&reference, insecure, &sources)
+            .await
+        {
+            Ok(headers) => {
+                let size = weights(&headers.memory);
+                Some((headers.memory, size))
+            }
+            Err(error) => {
+                tracing::info!(model = %reference.name, "no header: {}", chain(&error));
+                None
+            }
+        }
+    }
+
+    /// What a variant takes and does, by the headers of one of them.
+    fn estimate(
+        &self,
+        variant: &Variant,
+        measured: Option<&(ModelMemory, u64)>,
+        machine: &Machine,
+    ) -> Estimate {
+        let Some(size) = variant.size else {
+            return Estimate::default();
+        };
+        let Some((memory, measured)) = measured.filter(|(_, size)| *size > 0) else {
+            return Estimate {
+                memory: Some(size),
+                speed: None,
+            };
+        };
+        let config = self.0.config.current();
+        let plan = LoadPlan::of_config(&config, memory, machine);
+        let prediction = predict(&Files::of(memory), &plan, machine);
+        let of_weights = prediction
+            .of(PartKind::MappedWeights)
+            .saturating_add(prediction.of(PartKind::Weights));
+        let rest = prediction.total().saturating_sub(of_weights);
+        let ratio = size as f64 / *measured as f64;
+        let speed = self.speed(memory, &plan);
+        Estimate {
+            memory: Some(rest.saturating_add((of_weights as f64 * ratio) as u64)),
+            speed: speed.map(|speed| speed / ratio),
+        }
+    }
+
+    /// Tokens per second of the variant whose headers were read, where only main memory decides.
+    fn speed(&self, _memory: &ModelMemory, _plan: &LoadPlan) -> Option<f64> {
+        None
+    }
+}
+
+/// Bytes of the files of weights.
+fn weights(memory: &ModelMemory) -> u64 {
+    let files = memory.weights.iter().chain(&memory.projector);
+    files.fold(0, |sum, file| sum.saturating_add(file.file_bytes))
+}
+
+/// The variant that a stored model is, by its weights, else by their quantization.
+fn held(variants: &[Variant], model: &registry::Model) -> Option<usize> {
+    let layers = || model.manifest.layers.iter();
+    let by_digest = variants.iter().position(|variant| {
+        variant
+            .digest
+            .is_some_and(|digest| layers().any(|layer| layer.digest == digest))
+    });
+    by_digest.or_else(|| {
+        let quantization = &model.details.quantization_level;
+        let mut variants = variants.iter();
+        variants.position(|variant| variant.quantization.eq_ignore_ascii_case(quantization))
+    })
+}
