@@ -17,6 +17,8 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::cpu::CpuModules;
+use crate::memory::DeviceId;
+use crate::planner::Bandwidth;
 use crate::{kept, machine_key, probe};
 
 /// Longest probe. It takes about 100 milliseconds, and ends a stuck part after 20 seconds.
@@ -130,6 +132,19 @@ impl Devices {
     /// How fast memory and products are, without waiting; `None` before they were measured.
     pub fn measured(&self) -> Option<Measurement> {
         self.0.cpu.known_choice()?.measured
+    }
+
+    /// How fast devices read their memory, with so many threads of the processor, 0 for all; without the devices that are not measured.
+    pub fn bandwidth(&self, threads: u32) -> Bandwidth {
+        let Some(measured) = self.measured() else {
+            return Bandwidth::default();
+        };
+        let all = measured.bandwidth_all;
+        let of_threads = match threads {
+            0 => all,
+            threads => all.min(measured.bandwidth_one * f64::from(threads)),
+        };
+        Bandwidth::default().with(DeviceId::host(), of_threads)
     }
 
     /// Main memory now; `None` if the system does not tell.

@@ -1,4 +1,4 @@
-//! `slm plan`: the memory that a model takes, before it is loaded or fetched.
+//! `slm plan`: the memory that a model takes and its speed, before it is loaded or fetched.
 
 use api::{PlanChoice, PlanDevice, PlanRequest, PlanResponse, routes};
 
@@ -33,8 +33,12 @@ fn shown(out: &Output, found: &PlanResponse) -> String {
     text += &table(out, &found.asked, &found.devices);
     text.push('\n');
     let verdict = match (&found.chosen, found.fits) {
-        (_, true) => "It fits.".to_owned(),
-        (Some(chosen), false) => format!("It does not fit; {} would be loaded:", settings(chosen)),
+        (_, true) => format!("It fits{}.", speed(&found.asked)),
+        (Some(chosen), false) => format!(
+            "It does not fit; {} would be loaded{}:",
+            settings(chosen),
+            speed(chosen)
+        ),
         (None, false) => "It does not fit, with no settings.".to_owned(),
     };
     text += &(out.paragraph(&verdict, "  ") + "\n");
@@ -67,6 +71,15 @@ fn settings(choice: &PlanChoice) -> String {
         "a context of {} tokens, {slots}, a KV cache of type {}{layers}",
         choice.context, choice.kv_type
     )
+}
+
+/// The predicted speed, as the end of a sentence; empty where nothing is predicted.
+fn speed(choice: &PlanChoice) -> String {
+    match choice.tokens_per_second {
+        Some(speed) if speed < 10.0 => format!(", with about {speed:.1} tokens/s"),
+        Some(speed) => format!(", with about {speed:.0} tokens/s"),
+        None => String::new(),
+    }
 }
 
 /// A line for each part, and a column for each device.
@@ -131,6 +144,7 @@ mod tests {
                 part("weights (mapped)", 2_500_000_000),
                 part("KV cache", cache),
             ],
+            tokens_per_second: None,
             reasons: Vec::new(),
         }
     }
@@ -181,5 +195,14 @@ mod tests {
             ..found()
         };
         assert!(shown(&out, &fits).ends_with("It fits.\n"));
+        for (speed, text) in [
+            (23.46, "It fits, with about 23 tokens/s.\n"),
+            (3.14, "It fits, with about 3.1 tokens/s.\n"),
+        ] {
+            let mut fits = fits.clone();
+            fits.asked.tokens_per_second = Some(speed);
+            let shown = shown(&out, &fits);
+            assert!(shown.ends_with(text), "{shown}");
+        }
     }
 }

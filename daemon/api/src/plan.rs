@@ -23,7 +23,7 @@ pub struct PlanRequest {
 }
 
 /// Answer of `POST /slm/v1/plan` (ours).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlanResponse {
     /// The model.
     pub model: String,
@@ -44,7 +44,7 @@ pub struct PlanResponse {
 }
 
 /// Settings of a load, and the memory that they take.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlanChoice {
     /// Context in tokens.
     pub context: u32,
@@ -58,6 +58,10 @@ pub struct PlanChoice {
     pub total: u64,
     /// The parts of these bytes.
     pub parts: Vec<PlanPart>,
+    /// Tokens per second of one answer at half the context, predicted from the bandwidth of memory, which is an upper bound; absent where
+    /// the bandwidth of a device is not measured, and for a model that generates no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
     /// Why it is so, one sentence each.
     #[serde(default)]
     pub reasons: Vec<String>,

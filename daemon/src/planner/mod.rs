@@ -1,4 +1,4 @@
-//! How many bytes a model will take, before it is loaded.
+//! How many bytes a model will take, and how fast it will answer, before it is loaded.
 //!
 //! A prediction comes from the headers of the model's files ([`MemoryFacts`]), the settings of the load and the machine, by the formulas of
 //! llama.cpp that each file here names. Nothing here reads a file or waits, so the scheduler can ask as often as it likes.
@@ -16,6 +16,7 @@ mod packing;
 mod prediction;
 mod process;
 mod shape;
+mod speed;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -33,6 +34,7 @@ pub use self::machine::{Accelerator, Capacity, Machine};
 pub use self::offload::{LayerShare, Offload};
 pub use self::packing::{Packing, Repack};
 pub use self::prediction::{Part, PartKind, Prediction};
+pub use self::speed::{Bandwidth, tokens_per_second};
 
 use self::shape::Shape;
 

@@ -39,6 +39,13 @@ pub(super) struct Packed {
     pub(super) copied: u64,
 }
 
+impl Packed {
+    /// Both together.
+    pub(super) fn bytes(self) -> u64 {
+        self.plain.saturating_add(self.copied)
+    }
+}
+
 impl Packing {
     /// What a CPU module of llama.cpp does, by its name, such as `zen4`; `own_kernels` tells whether slm's kernels are on.
     #[must_use]

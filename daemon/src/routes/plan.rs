@@ -12,9 +12,10 @@ use crate::extract::{Json, SMALL, reference};
 use crate::memory::DeviceId;
 use crate::planner::{
     Capacity, Files, Fixed, LoadPlan, Machine, Offload, Placement, Prediction, fit, predict,
+    tokens_per_second,
 };
 
-/// Predicts the memory of a model by part and device, and says what would be chosen for the memory that is free.
+/// Predicts the memory of a model by part and device and its tokens per second, and says what would be chosen for the memory that is free.
 ///
 /// A model that is not in the store is looked up as by a pull, and only the headers of its files are fetched. *Cancel*.
 #[utoipa::path(
@@ -42,6 +43,11 @@ pub(crate) async fn post(
         projector: found.memory.projector.as_ref(),
         draft: found.memory.draft.as_ref(),
         adapters: &found.memory.adapters,
+    };
+    let bandwidth = app.devices.bandwidth(wish.settings.threads);
+    let choice = |plan: &LoadPlan, prediction: &Prediction, reasons| PlanChoice {
+        tokens_per_second: tokens_per_second(&files, plan, &machine, &bandwidth),
+        ..choice(plan, prediction, reasons)
     };
     let asked = choice(&wish, &predict(&files, &wish, &machine), Vec::new());
     let fixed = Fixed {
@@ -178,6 +184,7 @@ fn choice(plan: &LoadPlan, prediction: &Prediction, reasons: Vec<String>) -> Pla
         gpu_layers: plan.offload.count(),
         total: prediction.total(),
         parts: parts.collect(),
+        tokens_per_second: None,
         reasons,
     }
 }

@@ -7,7 +7,7 @@ use crate::{Digest, error::Result, facts::Facts, fs::Stamp};
 use super::{Index, StampColumns};
 
 /// Version of the strict GGUF reader. Raising it has every file read again.
-const READER: i64 = 5;
+const READER: i64 = 6;
 
 /// What is known about a file under its current stamp.
 #[derive(Debug, Clone, Default, PartialEq)]

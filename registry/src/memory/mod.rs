@@ -35,6 +35,8 @@ pub struct MemoryFacts {
     pub layers: Vec<LayerRun>,
     /// Tables that are read by rows, such as the token embeddings; llama.cpp keeps them in main memory.
     pub embeddings: Tensors,
+    /// The bytes of the token embeddings alone.
+    pub token_embeddings: u64,
     /// The matrix that makes logits. Without tensors in a model that makes logits, the token embeddings have its role.
     pub output: Tensors,
     /// Tensors of no layer.
@@ -55,6 +57,8 @@ pub struct MemoryFacts {
     pub head_length: u64,
     /// How the vectors of a text's tokens become one, by its number in the file (`enum llama_pooling_type`).
     pub pooling: u64,
+    /// How many experts a layer has; 0 without experts.
+    pub experts: u64,
     /// How many experts compute each token.
     pub experts_used: u64,
     /// Cells of one image, if the file is a projector that states it.
@@ -80,6 +84,7 @@ impl MemoryFacts {
             architecture: keys.architecture.map(str::to_owned),
             layers: layers::of(gguf, &keys),
             embeddings: outside(tensors::EMBEDDINGS),
+            token_embeddings: outside(&[tensors::TOKEN_EMBEDDINGS]).bytes(),
             output: outside(tensors::OUTPUT),
             rest: Tensors::sum(rest),
             embedding_length: keys.number("embedding_length"),
@@ -90,6 +95,7 @@ impl MemoryFacts {
             window: windows::length(&keys),
             head_length: layers::head_length(&keys),
             pooling: keys.number("pooling_type"),
+            experts: keys.number("expert_count"),
             experts_used: keys.number("expert_used_count"),
             image_cells: image_cells(metadata),
         }
@@ -106,6 +112,7 @@ impl MemoryFacts {
     pub fn join(&mut self, shard: &Self) {
         self.file_bytes = self.file_bytes.saturating_add(shard.file_bytes);
         self.embeddings.add(&shard.embeddings);
+        self.token_embeddings = self.token_embeddings.saturating_add(shard.token_embeddings);
         self.output.add(&shard.output);
         self.rest.add(&shard.rest);
         let mut layers: Vec<LayerFacts> = self.each_layer().cloned().collect();

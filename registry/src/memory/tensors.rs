@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::gguf::{Tensor, TensorType};
 
+/// The table of tokens, which is the matrix of logits as well in a model without [`OUTPUT`].
+pub(super) const TOKEN_EMBEDDINGS: &str = "token_embd.weight";
+
 /// Tables that are read by rows.
 pub(super) const EMBEDDINGS: &[&str] = &[
-    "token_embd.weight",
+    TOKEN_EMBEDDINGS,
     "per_layer_token_embd.weight",
     "position_embd.weight",
     "token_types.weight",

@@ -101,6 +101,21 @@ fn matrices_are_told_by_the_rows_that_kernels_take() {
 }
 
 #[test]
+fn experts_and_the_table_of_tokens_are_told_apart() {
+    let matrix = |name: &str| Tensor::f32(name, &[64], &[0.0; 64]);
+    let bytes = header("llama", 1, |writer| {
+        heads(writer, "llama")
+            .kv("llama.expert_count", 8_u32)
+            .kv("llama.expert_used_count", 2_u32)
+            .tensor(matrix("token_embd.weight"))
+            .tensor(matrix("position_embd.weight"))
+    });
+    let facts = facts(&bytes);
+    assert_eq!((facts.experts, facts.experts_used), (8, 2));
+    assert_eq!((facts.embeddings.bytes(), facts.token_embeddings), (512, 256));
+}
+
+#[test]
 fn windows_follow_the_pattern_of_the_architecture() {
     let pattern = |architecture: &str, layers, add: fn(Writer) -> Writer| {
         let bytes = header(architecture, layers, |writer| {
