@@ -7,6 +7,8 @@
 use registry::memory::MemoryFacts;
 use runner_protocol::KvType;
 
+use crate::memory::Bytes;
+
 use super::offload::layer_count;
 use super::{
     Capacity, DeviceId, Files, LayerShare, LoadPlan, Machine, Offload, Prediction, joined, predict,
@@ -221,8 +223,8 @@ fn placed(
     let room = |device: &DeviceId, memory: Capacity| {
         format!(
             "{} of {} free",
-            size(prediction.on(device)),
-            size(memory.free)
+            Bytes(prediction.on(device)),
+            Bytes(memory.free)
         )
     };
     let mut reasons = Vec::new();
@@ -264,7 +266,7 @@ pub fn smaller(
 
 /// What was given up, and why.
 fn conceded(wish: &LoadPlan, plan: &LoadPlan, machine: &Machine) -> Vec<String> {
-    let free = size(machine.host.free);
+    let free = Bytes(machine.host.free);
     let changes = changes(wish, plan).into_iter();
     changes
         .map(|change| format!("{change}, because {free} of main memory are free"))
@@ -307,14 +309,4 @@ fn help(wish: &LoadPlan, fixed: Fixed, machine: &Machine, needed: u64) -> Vec<St
     }
     help.push("take a smaller model, or a quantization with fewer bits".to_owned());
     help
-}
-
-/// A number of bytes for people.
-pub(super) fn size(bytes: u64) -> String {
-    const MIB: f64 = (1_u64 << 20) as f64;
-    let mib = bytes as f64 / MIB;
-    if mib < 1024.0 {
-        return format!("{mib:.0} MiB");
-    }
-    format!("{:.1} GiB", mib / 1024.0)
 }

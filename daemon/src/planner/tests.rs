@@ -431,6 +431,12 @@ fn a_model_that_fits_is_loaded_as_wished() {
         (16_384, 4)
     );
     assert_eq!(found.reasons.len(), 2, "{:?}", found.reasons);
+    // The units of `slm ps` and of the table of `slm plan`.
+    assert!(
+        found.reasons[1].ends_with(" MB of 1.1 GB free"),
+        "{:?}",
+        found.reasons
+    );
     assert!(
         found.reasons[0].starts_with("9 of 9 layers on CUDA0: "),
         "{:?}",

@@ -12,7 +12,7 @@ use super::super::{LoadRequest, LoadedRunner, Unloading};
 use super::{Notice, Task};
 use crate::duration::nanos;
 use crate::error::Error;
-use crate::memory::{DeviceId, Need, Usage};
+use crate::memory::{Bytes, DeviceId, Need, Usage};
 
 impl Task {
     pub(super) fn notice(&mut self, notice: Notice) {
@@ -177,10 +177,9 @@ fn loaded_text(loaded: &Loaded, reason: &str, took: Duration) -> String {
         (device, "") => format!(" on {device}"),
         (device, reason) => format!(" on {device} ({reason})"),
     };
-    let bytes = loaded.resident_bytes + loaded.device_bytes;
-    let megabytes = (bytes + 500_000) / 1_000_000;
+    let bytes = Bytes(loaded.resident_bytes.saturating_add(loaded.device_bytes));
     format!(
-        "loaded in {:.2} s{device}, with a context of {} tokens and {megabytes} MB",
+        "loaded in {:.2} s{device}, with a context of {} tokens and {bytes}",
         took.as_secs_f64(),
         loaded.context
     )
