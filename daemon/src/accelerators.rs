@@ -1,83 +1,50 @@
 //! Chooses the backend of a load: the module of an accelerator, or the CPU.
 //!
-//! `slm-runner probe backends` loads each installed module in a separate process and reports its devices or its fault. A runner loads
-//! the module of its load only. Where the configuration leaves the choice, a load that fails on an accelerator is tried once more on
+//! [`Devices`] probes the installed modules: each reports its devices or its fault. A runner loads the module of its load only. Where the configuration leaves the choice, a load that fails on an accelerator is tried once more on
 //! the CPU, and a model whose runner an accelerator's driver crashed stays on the CPU. Each choice has its reason in words.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use serde::Deserialize;
+use ::devices::{BACKENDS, BackendDevice, ModuleReport};
 use supervisor::{Cause, Exit, Program};
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Backend;
+use crate::config::{Backend, DeviceBudget};
+use crate::devices::{Devices, Probed};
 use crate::error::Error;
 use crate::fs;
-use crate::probe;
 use crate::scheduler::LoadRequest;
-
-/// The backends that are chosen without being named, best first. The others compute with less exact numbers, or need settings.
-const AUTOMATIC: [&str; 7] = ["cuda", "rocm", "metal", "sycl", "vulkan", "musa", "cann"];
-
-/// Longest time of a probe of all modules; the probe ends that of one module after 20 seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Most models that are remembered as crashed.
 const MAX_CRASHED: usize = 256;
 
-/// The installed modules, as a probe reports them.
-#[derive(Debug, Clone, Deserialize)]
-struct Module {
-    backend: String,
-    #[serde(default)]
-    devices: Vec<Device>,
-    #[serde(default)]
-    fault: Option<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Device {
-    name: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    memory_total: u64,
-    #[serde(default)]
-    memory_free: u64,
-    /// `gpu`, or `integrated-gpu` for a device that shares the memory of the host.
-    #[serde(default)]
-    kind: String,
-}
-
-impl Device {
-    fn is_integrated(&self) -> bool {
-        self.kind == "integrated-gpu"
-    }
-}
-
-/// The memory of a device, as the probe found it.
+/// The memory of a device, as probes found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceMemory {
     /// Its name, such as `CUDA0`.
     pub name: String,
     /// Bytes that it has.
     pub total: u64,
-    /// Bytes that were free when it was probed, before any model was loaded.
+    /// The most bytes that a probe of this daemon found free: a later probe counts what its own models take as taken.
     pub free: u64,
 }
 
-impl From<&Device> for DeviceMemory {
-    fn from(device: &Device) -> Self {
-        Self {
-            name: device.name.clone(),
-            total: device.memory_total,
-            free: device.memory_free.min(device.memory_total),
+impl DeviceMemory {
+    /// What its budget in the configuration leaves of it.
+    #[must_use]
+    pub(crate) fn within(mut self, budgets: &[DeviceBudget]) -> Self {
+        if let Some(budget) = DeviceBudget::find(budgets, &self.name) {
+            self.free = self.free.min(budget.of(self.total));
         }
+        self
     }
+}
+
+fn is_integrated(device: &BackendDevice) -> bool {
+    device.kind == "integrated-gpu"
 }
 
 /// What a load says of its place.
@@ -153,33 +120,37 @@ pub struct Accelerators(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    program: Program,
-    /// Variables that select devices, for the probe and for runners with an accelerator.
+    devices: Devices,
+    /// Variables that select devices, for runners with an accelerator.
     variables: Vec<(OsString, OsString)>,
     tasks: TaskTracker,
-    modules: OnceCell<Vec<Module>>,
+    /// Set when the first probe has ended, or none is needed.
+    probed: OnceCell<()>,
+    /// The most free bytes of each device in the probes so far.
+    free: Mutex<BTreeMap<String, u64>>,
     /// Models that crashed with a backend, by their keys, and how.
     crashed: Mutex<BTreeMap<String, String>>,
 }
 
 impl Accelerators {
-    /// The modules of this program; `variables` are those of drivers that select devices.
-    pub fn new(program: Program, variables: Vec<(OsString, OsString)>, tasks: TaskTracker) -> Self {
+    /// The modules that `devices` probes; `variables` are those of drivers that select devices.
+    pub fn new(devices: Devices, variables: Vec<(OsString, OsString)>, tasks: TaskTracker) -> Self {
         Self(Arc::new(Inner {
-            program,
+            devices,
             variables,
             tasks,
-            modules: OnceCell::new(),
+            probed: OnceCell::new(),
+            free: Mutex::default(),
             crashed: Mutex::default(),
         }))
     }
 
     /// Starts a probe, so that the first load does not wait, if any module is installed and may be used.
     pub fn start_probe(&self, setting: &Backend) {
-        if *setting != Backend::Cpu && fs::has_backends(&self.0.program.path) {
+        if *setting != Backend::Cpu && fs::has_backends(self.0.devices.program()) {
             let accelerators = self.clone();
             self.0.tasks.spawn(async move {
-                accelerators.modules().await;
+                accelerators.probed().await;
             });
         }
     }
@@ -203,31 +174,47 @@ impl Accelerators {
     }
 
     async fn on_device(&self, name: &str) -> Result<Placement, Error> {
-        if name.eq_ignore_ascii_case("cpu") {
+        let probed = self.probed().await;
+        let Some((module, device)) = find(modules(&probed), name)? else {
             return Ok(Placement::cpu(""));
-        }
-        let modules = self.modules().await;
-        let usable = modules.iter().filter(|module| module.fault.is_none());
-        let devices = usable.flat_map(|module| module.devices.iter().map(move |it| (module, it)));
-        let mut there = vec!["CPU".to_owned()];
-        for (module, device) in devices {
-            if device.name.eq_ignore_ascii_case(name) {
-                let reason = format!("device: {} is set ({})", device.name, device.description);
-                return Ok(Placement {
-                    device: Some(device.name.clone()),
-                    ..Placement::insisted(&module.backend, reason)
-                });
-            }
-            there.push(device.name.clone());
-        }
-        Err(Error::Device {
-            device: name.to_owned(),
-            there: there.join(", "),
+        };
+        let reason = format!("device: {} is set ({})", device.name, device.description);
+        Ok(Placement {
+            device: Some(device.name.clone()),
+            ..Placement::insisted(&module.backend, reason)
         })
     }
 
+    /// The devices of these names, for one model; none for the CPU alone.
+    ///
+    /// # Errors
+    /// [`Error::Device`] for a name that no usable device has, and [`Error::SeveralBackends`] for devices that no model uses together.
+    pub async fn devices_named(&self, names: &[String]) -> Result<Vec<DeviceMemory>, Error> {
+        let probed = self.probed().await;
+        let mut found: Vec<(&ModuleReport, &BackendDevice)> = Vec::new();
+        for name in names {
+            let Some((module, device)) = find(modules(&probed), name)? else {
+                continue;
+            };
+            if let Some((other, first)) = found.first()
+                && other.backend != module.backend
+            {
+                return Err(Error::SeveralBackends {
+                    one: first.name.clone(),
+                    other: device.name.clone(),
+                });
+            }
+            if found.iter().all(|(_, known)| known.name != device.name) {
+                found.push((module, device));
+            }
+        }
+        let devices = found.into_iter().map(|(_, device)| self.memory(device));
+        Ok(devices.collect())
+    }
+
     async fn named(&self, name: &'static str) -> Result<Placement, Error> {
-        let modules = self.modules().await;
+        let probed = self.probed().await;
+        let modules = modules(&probed);
         let reason = match modules.iter().find(|module| module.backend == name) {
             Some(module) => match &module.fault {
                 None => {
@@ -247,12 +234,14 @@ impl Accelerators {
     }
 
     async fn automatic(&self, wish: Wish<'_>) -> Placement {
-        let modules = self.modules().await;
-        let best = AUTOMATIC.iter().find_map(|name| {
-            let usable = |module: &&Module| module.backend == *name && module.fault.is_none();
-            modules.iter().find(usable)
+        let probed = self.probed().await;
+        let modules = modules(&probed);
+        let automatic = BACKENDS.iter().filter(|kind| kind.automatic);
+        let mut automatic = automatic.filter_map(|kind| {
+            let mut usable = modules.iter().filter(|module| module.fault.is_none());
+            usable.find(|module| module.backend == kind.name)
         });
-        let Some(module) = best else {
+        let Some(module) = automatic.next() else {
             let faults: Vec<String> = modules
                 .iter()
                 .filter_map(|it| {
@@ -275,28 +264,42 @@ impl Accelerators {
 
     /// The devices that a placement gives layers to, as far as they are probed.
     pub fn devices(&self, placement: &Placement) -> Vec<DeviceMemory> {
-        let modules = self.0.modules.get().into_iter().flatten();
-        let of_backend =
-            modules.filter(|module| Some(&module.backend) == placement.backend.as_ref());
-        let is_meant = |device: &&Device| {
+        let probed = self.0.devices.remembered();
+        let of_backend = modules(&probed)
+            .iter()
+            .filter(|module| Some(&module.backend) == placement.backend.as_ref());
+        let is_meant = |device: &&BackendDevice| {
             let named = placement.device.as_ref();
             named.is_none_or(|name| device.name == *name)
         };
         let devices = of_backend.flat_map(|module| &module.devices);
-        let devices: Vec<&Device> = devices.filter(is_meant).collect();
+        let devices: Vec<&BackendDevice> = devices.filter(is_meant).collect();
         // llama.cpp gives layers to integrated GPUs only where there is no other (`llama_prepare_model_devices` in `src/llama.cpp`).
-        let has_other = devices.iter().any(|device| !device.is_integrated());
+        let has_other = devices.iter().any(|device| !is_integrated(device));
         let used = devices
             .into_iter()
-            .filter(|device| !has_other || !device.is_integrated());
-        used.map(DeviceMemory::from).collect()
+            .filter(|device| !has_other || !is_integrated(device));
+        used.map(|device| self.memory(device)).collect()
     }
 
     /// All devices that were probed.
-    pub fn probed(&self) -> Vec<DeviceMemory> {
-        let modules = self.0.modules.get().into_iter().flatten();
-        let devices = modules.flat_map(|module| &module.devices);
-        devices.map(DeviceMemory::from).collect()
+    pub fn all_devices(&self) -> Vec<DeviceMemory> {
+        let probed = self.0.devices.remembered();
+        let devices = modules(&probed).iter().flat_map(|module| &module.devices);
+        devices.map(|device| self.memory(device)).collect()
+    }
+
+    /// The memory of a device.
+    fn memory(&self, device: &BackendDevice) -> DeviceMemory {
+        let now = device.memory_free.min(device.memory_total);
+        let mut most = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = most.entry(device.name.clone()).or_default();
+        *free = now.max(*free).min(device.memory_total);
+        DeviceMemory {
+            name: device.name.clone(),
+            total: device.memory_total,
+            free: *free,
+        }
     }
 
     /// The program of a runner for this placement.
@@ -346,45 +349,51 @@ impl Accelerators {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The installed modules, from a probe at the first load that asks.
-    async fn modules(&self) -> &[Module] {
-        let found = self.0.modules.get_or_init(|| async {
-            if !fs::has_backends(&self.0.program.path) {
-                return Vec::new();
+    /// What the last probe found. The first call probes if a module is installed, so that the free memory of devices is that before a
+    /// load; later calls see what a refresh of the devices finds.
+    async fn probed(&self) -> Option<Arc<Probed>> {
+        let first = || async {
+            if fs::has_backends(self.0.devices.program()) {
+                self.0.devices.refresh().await;
             }
-            match self.probe().await {
-                Ok(modules) => modules,
-                Err(error) => {
-                    tracing::warn!(error, "backends cannot be probed; models go to the CPU");
-                    Vec::new()
-                }
-            }
-        });
-        found.await
-    }
-
-    async fn probe(&self) -> Result<Vec<Module>, String> {
-        let mut program = self.0.program.clone();
-        program.env.extend(self.0.variables.iter().cloned());
-        let modules: Vec<Module> = probe::run(&program, ["backends"], PATIENCE).await?;
-        for module in &modules {
-            match &module.fault {
-                Some(fault) => {
-                    tracing::warn!(backend = module.backend, fault, "a backend cannot be used")
-                }
-                None => tracing::info!(
-                    backend = module.backend,
-                    devices = names(&module.devices),
-                    "backend"
-                ),
-            }
-        }
-        Ok(modules)
+        };
+        self.0.probed.get_or_init(first).await;
+        self.0.devices.remembered()
     }
 }
 
+/// The installed modules; none before a probe.
+fn modules(probed: &Option<Arc<Probed>>) -> &[ModuleReport] {
+    probed
+        .as_ref()
+        .map_or(&[], |probed| &probed.report.backends)
+}
+
+/// The usable device of this name; `None` for the CPU.
+fn find<'probed>(
+    modules: &'probed [ModuleReport],
+    name: &str,
+) -> Result<Option<(&'probed ModuleReport, &'probed BackendDevice)>, Error> {
+    if name.eq_ignore_ascii_case("cpu") {
+        return Ok(None);
+    }
+    let usable = modules.iter().filter(|module| module.fault.is_none());
+    let devices = usable.flat_map(|module| module.devices.iter().map(move |it| (module, it)));
+    let mut there = vec!["CPU"];
+    for (module, device) in devices {
+        if device.name.eq_ignore_ascii_case(name) {
+            return Ok(Some((module, device)));
+        }
+        there.push(&device.name);
+    }
+    Err(Error::Device {
+        device: name.to_owned(),
+        there: there.join(", "),
+    })
+}
+
 /// `Vulkan0 (NVIDIA H100), Vulkan1 (…)`.
-fn names(devices: &[Device]) -> String {
+fn names(devices: &[BackendDevice]) -> String {
     let names: Vec<String> = devices
         .iter()
         .map(|device| format!("{} ({})", device.name, device.description))

@@ -1,8 +1,8 @@
 //! The devices of this machine, as a probe found them.
 //!
 //! `slm-runner probe` reads the system's files and asks the backend modules and driver libraries, each in a separate process.
-//! It runs in the background, never on the way of a request for an answer; `derived/devices.json` keeps the result for this build, this
-//! start of the system and these modules. Free memory changes all the time: main memory is read again for each reader, which takes
+//! It runs in the background; the first load waits for it where a backend module is installed (`crate::accelerators`), and no other request
+//! for an answer does. `derived/devices.json` keeps the result for this build, this start of the system and these modules. Free memory changes all the time: main memory is read again for each reader, which takes
 //! well under a millisecond, and memory of other devices is as old as the probe.
 
 use std::path::{Path, PathBuf};
@@ -157,7 +157,8 @@ impl Devices {
         Pressure::read(&self.0.root, &self.0.cgroups)
     }
 
-    fn remembered(&self) -> Option<Arc<Probed>> {
+    /// What this daemon knows by now; starts nothing.
+    pub(crate) fn remembered(&self) -> Option<Arc<Probed>> {
         let known = self.0.known.lock();
         known
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -199,6 +200,11 @@ impl Devices {
                 Probed::new(report, Some(fault))
             }
         };
+        for module in &probed.report.backends {
+            if let Some(fault) = &module.fault {
+                tracing::warn!(backend = module.backend, fault, "a backend cannot be used");
+            }
+        }
         for device in probed.inventory.usable() {
             tracing::info!(
                 device = device.id,
@@ -221,7 +227,7 @@ impl Devices {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::probe::script;
 
@@ -230,7 +236,8 @@ mod tests {
         script::program(folder, &format!("{}\n{output}", script::count(folder)))
     }
 
-    fn devices(folder: &Path, program: &Program) -> Devices {
+    /// Devices that this program probes, with their files in this folder.
+    pub(crate) fn devices(folder: &Path, program: &Program) -> Devices {
         let file = |name: &str| folder.join("derived").join(name);
         let tasks = TaskTracker::new();
         let cpu = CpuModules::new(program.clone(), file("cpu.json"), tasks.clone());

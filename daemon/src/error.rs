@@ -167,6 +167,14 @@ pub enum Error {
         /// The names of the usable devices.
         there: String,
     },
+    /// Devices that no model uses together.
+    #[error("{one} and {other} are devices of different backends, and a model uses one backend")]
+    SeveralBackends {
+        /// A device.
+        one: String,
+        /// One of another backend.
+        other: String,
+    },
     /// The configuration requires a full sandbox, which this machine does not support.
     #[error(
         "runners are confined to the level {level:?} only, and sandbox: require is set: {lacks}"
@@ -352,6 +360,7 @@ impl Error {
             Self::Backend { .. } | Self::Device { .. } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "backend_unavailable")
             }
+            Self::SeveralBackends { .. } => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::NotConfined { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "sandbox_incomplete"),
             Self::Replaced(_) => (StatusCode::CONFLICT, "model_replaced"),
             Self::TooOld { .. } => (StatusCode::BAD_REQUEST, "version_too_old"),
@@ -421,7 +430,9 @@ impl Error {
                 "make a model from it with a TEMPLATE, or pull weights of it that bring a chat template: `slm search NAME`"
             }
             Self::NoRunner(_) => "install slm-runner next to slmd, or set runner in config.yaml",
-            Self::Device { .. } => "`slm devices` shows what can be used",
+            Self::Device { .. } | Self::SeveralBackends { .. } => {
+                "`slm devices` shows what can be used"
+            }
             Self::Backend { .. } => {
                 "set backend: auto in config.yaml to use the CPU meanwhile; `slm devices` shows what can be used"
             }

@@ -47,7 +47,7 @@ impl Machine for Host {
     }
 
     fn devices(&self) -> Vec<DeviceMemory> {
-        self.accelerators.probed()
+        self.accelerators.all_devices()
     }
 }
 
@@ -57,10 +57,10 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
+    use crate::devices::tests::devices;
 
     fn host(root: &std::path::Path) -> Host {
-        let program = Program::new("/no/such/runner");
-        let accelerators = Accelerators::new(program, Vec::new(), TaskTracker::new());
+        let accelerators = Accelerators::new(devices(root, &Program::new("/absent")), Vec::new(), TaskTracker::new());
         Host::new(Root::new(root), accelerators)
     }
 

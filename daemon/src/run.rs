@@ -228,9 +228,14 @@ impl Service {
         let workers = TaskTracker::new();
         let events = Events::new(shutdown.graceful.clone());
         let devices = devices(&config, &workers);
-        let cpu = devices.cpu().clone();
-        let (scheduler, needs, accelerators) =
-            start_scheduler(&live, &registry, &spawner, cpu, events.clone(), &workers);
+        let (scheduler, needs, accelerators) = start_scheduler(
+            &live,
+            &registry,
+            &spawner,
+            &devices,
+            events.clone(),
+            &workers,
+        );
         let sources = Sources::of(live.clone());
         let variants = VariantChooser::new(VariantParts {
             registry: registry.clone(),
@@ -381,14 +386,15 @@ fn start_scheduler(
     live: &LiveConfig,
     registry: &Registry,
     spawner: &Spawner,
-    cpu: CpuModules,
+    devices: &Devices,
     events: Events,
     workers: &TaskTracker,
 ) -> (Scheduler, Needs, Accelerators) {
     let config = live.current();
-    let program = scheduler::program(config.runner.clone(), config.sandbox, config.kernels);
+    let cpu = devices.cpu().clone();
     let needs = Needs::new(cpu.clone());
-    let accelerators = Accelerators::new(program, config.driver_variables.clone(), workers.clone());
+    let variables = config.driver_variables.clone();
+    let accelerators = Accelerators::new(devices.clone(), variables, workers.clone());
     accelerators.start_probe(&config.backend);
     let loader = ConfiguredLoader {
         config: live.clone(),

@@ -222,7 +222,7 @@ fn crash_with_vulkan(home: &Home) {
     let real = home.dir().join("bin/real-runner");
     std::fs::rename(&runner, &real).expect("it is there");
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in\n'probe backends') echo '[{{\"backend\": \"vulkan\", \"devices\": [{{\"name\": \"Vulkan0\"}}]}}]' ;;\n\
+        "#!/bin/sh\ncase \"$*\" in\nprobe) echo '{{\"backends\": [{{\"backend\": \"vulkan\", \"devices\": [{{\"name\": \"Vulkan0\"}}]}}]}}' ;;\n\
          *--backend=vulkan*) kill -SEGV $$ ;;\n*) exec {} \"$@\" ;;\nesac\n",
         real.display()
     );

@@ -7,6 +7,7 @@ mod obstacle;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backends::BACKENDS;
 use crate::report::{BackendDevice, ModuleReport, Report};
 
 pub use obstacle::{Code, Obstacle};
@@ -130,11 +131,6 @@ fn used(module: &ModuleReport, device: &BackendDevice) -> Device {
     }
 }
 
-/// Backends of accelerators, the preferred ones first.
-const PREFERENCE: [&str; 8] = [
-    "cuda", "rocm", "metal", "sycl", "vulkan", "opencl", "openvino", "cann",
-];
-
 /// The devices of all modules that no device of the system was matched with.
 struct Found<'report> {
     left: Vec<(&'report ModuleReport, &'report BackendDevice)>,
@@ -142,12 +138,15 @@ struct Found<'report> {
 
 impl<'report> Found<'report> {
     fn of(modules: &'report [ModuleReport]) -> Self {
-        let rank = |module: &ModuleReport| PREFERENCE.iter().position(|it| *it == module.backend);
+        let rank = |module: &ModuleReport| {
+            let mut kinds = BACKENDS.iter();
+            kinds.position(|kind| kind.name == module.backend)
+        };
         let mut modules: Vec<_> = modules
             .iter()
             .filter(|module| module.fault.is_none())
             .collect();
-        modules.sort_by_key(|module| rank(module).unwrap_or(PREFERENCE.len()));
+        modules.sort_by_key(|module| rank(module).unwrap_or(BACKENDS.len()));
         let left = modules
             .into_iter()
             .flat_map(|module| module.devices.iter().map(move |device| (module, device)))

@@ -9,6 +9,7 @@
 //! [`Report`]; [`Inventory::of`] puts everything together.
 
 mod accelerator;
+mod backends;
 mod cgroup;
 mod disk;
 mod gpu;
@@ -24,6 +25,7 @@ mod report;
 mod root;
 
 pub use accelerator::{Access, Node};
+pub use backends::{BACKENDS, BackendKind};
 pub use cgroup::Cgroups;
 pub use disk::Disk;
 pub use gpu::{Gpu, GpuKind, GpuMemory};

@@ -2,13 +2,16 @@ use super::*;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
+use crate::devices::tests::devices;
 use crate::probe::script;
 
 const GOOD: &str =
     r#"{"backend": "vulkan", "devices": [{"name": "Vulkan0", "description": "Card"}]}"#;
+const TWO: &str = r#"{"backend": "cuda", "devices": [{"name": "CUDA0", "memory_total": 100, "memory_free": 80},
+    {"name": "CUDA1", "memory_total": 50, "memory_free": 60}]}"#;
 const BAD: &str = r#"{"backend": "cuda", "fault": "it finds no device that it can use"}"#;
 
-/// A program that answers a probe with this text, and keeps the arguments of each.
+/// A program that answers a probe with these modules, and keeps the arguments of each.
 fn program(folder: &Path, report: &str) -> Program {
     let asked = folder.join("asked").display().to_string();
     let module = folder.join("slm-lib/vulkan");
@@ -16,13 +19,14 @@ fn program(folder: &Path, report: &str) -> Program {
     std::fs::write(module.join("backend.json"), "{}").unwrap();
     script::program(
         folder,
-        &format!("echo \"$*\" >> {asked}\ncat <<'END'\n{report}\nEND"),
+        &format!("echo \"$*\" >> {asked}\ncat <<'END'\n{{\"backends\": {report}}}\nEND"),
     )
 }
 
 fn accelerators(folder: &Path, report: &str) -> Accelerators {
     let variables = vec![("GGML_VK_VISIBLE_DEVICES".into(), "0".into())];
-    Accelerators::new(program(folder, report), variables, TaskTracker::new())
+    let devices = devices(folder, &program(folder, report));
+    Accelerators::new(devices, variables, TaskTracker::new())
 }
 
 /// A load of the model `m`.
@@ -56,7 +60,7 @@ async fn the_best_usable_backend_is_taken() {
         assert_eq!(program.env.len(), 1);
     }
     let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
-    assert_eq!(asked, "probe backends\n");
+    assert_eq!(asked, "probe\n", "one probe for all loads");
     // A stated number of layers asks for an accelerator.
     assert!(
         !accelerators
@@ -189,4 +193,69 @@ async fn a_model_that_crashed_stays_on_the_cpu() {
         placement.fall_back(&error),
         Placement::cpu("the load with vulkan failed: the runner program /runner is missing")
     );
+}
+
+#[tokio::test]
+async fn devices_of_one_backend_are_found_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let accelerators = accelerators(folder.path(), &format!("[{TWO}, {GOOD}]"));
+    let named = async |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let found = accelerators.devices_named(&names).await;
+        let found = found.map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(|it| (it.name, it.free)).collect())
+    };
+    let device = |name: &str, free: u64| (name.to_owned(), free);
+    assert_eq!(named(&["cpu"]).await, Ok(vec![]));
+    assert_eq!(
+        named(&["cuda1", "CPU", "CUDA0", "CUDA1"]).await,
+        Ok(vec![device("CUDA1", 50), device("CUDA0", 80)])
+    );
+    for (names, reason) in [
+        (
+            ["CUDA0", "Vulkan0"],
+            "CUDA0 and Vulkan0 are devices of different backends, and a model uses one backend",
+        ),
+        (
+            ["CUDA0", "CUDA2"],
+            "there is no device CUDA2; the usable ones are CPU, CUDA0, CUDA1, Vulkan0",
+        ),
+    ] {
+        let refused: Result<Vec<(String, u64)>, String> = named(&names).await;
+        assert_eq!(refused.unwrap_err(), reason);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_is_seen_by_the_next_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let accelerators = accelerators(folder.path(), &format!("[{TWO}]"));
+    let place = async || {
+        let placed = accelerators.place(&Backend::Auto, layers(-1)).await.unwrap();
+        let devices = accelerators.devices(&placed).into_iter();
+        let devices: Vec<(String, u64)> = devices.map(|it| (it.name, it.free)).collect();
+        (placed.backend, devices)
+    };
+    let cuda = Some("cuda".to_owned());
+    let first = (
+        cuda.clone(),
+        vec![("CUDA0".to_owned(), 80), ("CUDA1".to_owned(), 50)],
+    );
+    assert_eq!(place().await, first);
+    // A device is gone, and a loaded model takes memory of the other one.
+    let less = TWO.replace(": 80", ": 20").replace("CUDA1", "Other0");
+    program(folder.path(), &format!("[{less}]"));
+    assert_eq!(place().await, first, "nothing is probed without a refresh");
+    accelerators.0.devices.refresh().await;
+    assert_eq!(
+        place().await,
+        (
+            cuda,
+            vec![("CUDA0".to_owned(), 80), ("Other0".to_owned(), 50)]
+        )
+    );
+    // The module cannot be used any more.
+    program(folder.path(), &format!("[{BAD}]"));
+    accelerators.0.devices.refresh().await;
+    assert_eq!(place().await, (None, vec![]));
 }

@@ -1,9 +1,6 @@
 //! The backend that runners compute with.
 
-/// The names of the backends that have a module; `cargo xtask backend` lists the same ones.
-const NAMES: [&str; 10] = [
-    "cuda", "rocm", "metal", "vulkan", "sycl", "opencl", "cann", "musa", "openvino", "hexagon",
-];
+use devices::BACKENDS;
 
 /// The setting `backend`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,11 +21,11 @@ impl std::str::FromStr for Backend {
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
-            _ => match NAMES.into_iter().find(|name| *name == text) {
-                Some(name) => Ok(Self::Named(name)),
+            _ => match BACKENDS.iter().find(|kind| kind.name == text) {
+                Some(kind) => Ok(Self::Named(kind.name)),
                 None => Err(format!(
                     "{text:?} must be auto, cpu, or one of {}",
-                    NAMES.join(", ")
+                    BACKENDS.map(|kind| kind.name).join(", ")
                 )),
             },
         }

@@ -120,8 +120,12 @@ async fn service_of(
     }
     let tasks = TaskTracker::new();
     let events = Events::new(CancellationToken::new());
-    let accelerators =
-        Accelerators::new(Program::new("/no/such/runner"), Vec::new(), tasks.clone());
+    // Its probe fails, so that the system's files are all that is known.
+    let absent = Program::new("/absent");
+    let derived = |name: &str| home.path().join("derived").join(name);
+    let cpu = CpuModules::new(absent.clone(), derived("cpu-module.json"), tasks.clone());
+    let devices = Devices::new(absent, derived("devices.json"), cpu, tasks.clone());
+    let accelerators = Accelerators::new(devices.clone(), Vec::new(), tasks.clone());
     let loader = StoreLoader {
         states: States::new(registry.clone(), disk, None, tasks.clone()),
         registry: registry.clone(),

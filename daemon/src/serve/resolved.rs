@@ -2,11 +2,11 @@
 
 use registry::{Capability, Model};
 
-use crate::accelerators::{DeviceMemory, Wish};
+use crate::accelerators::Wish;
 use crate::app::App;
 use crate::ask::{Target, TemplateChoice};
 use crate::blocking;
-use crate::config::{DeviceBudget, Kernels, ModelSettings};
+use crate::config::{Kernels, ModelSettings};
 use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::needs::NeedSettings;
@@ -72,8 +72,11 @@ impl ResolvedModel {
             device: self.configured.device.as_deref(),
         };
         let placement = app.accelerators.place(&config.backend, wish).await?;
+        let devices = app.accelerators.devices(&placement).into_iter();
         let settings = NeedSettings {
-            devices: budgeted(app.accelerators.devices(&placement), &config.device_budget),
+            devices: devices
+                .map(|device| device.within(&config.device_budget))
+                .collect(),
             load: options.load,
             sequences: self.configured.parallel.unwrap_or(config.parallel),
             kernels: config.kernels != Kernels::Off,
@@ -157,14 +160,4 @@ impl ResolvedModel {
         }
         Err(Error::Invalid(format!("'{}' {lacks}", self.model.name)))
     }
-}
-
-/// The devices with what their budgets leave of them.
-fn budgeted(mut devices: Vec<DeviceMemory>, budgets: &[DeviceBudget]) -> Vec<DeviceMemory> {
-    for device in &mut devices {
-        if let Some(budget) = DeviceBudget::find(budgets, &device.name) {
-            device.free = device.free.min(budget.of(device.total));
-        }
-    }
-    devices
 }
