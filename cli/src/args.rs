@@ -126,10 +126,12 @@ pub(crate) enum Command {
     /// Predict the memory that a model takes.
     ///
     /// The table has the parts of a loaded model, and whether they fit the memory that is free now; if not, it says which settings
-    /// would be chosen, and why. A model that is not on disk is looked up as by `slm pull`, and only headers are fetched.
+    /// would be chosen, and why. The tokens per second are predicted from the bandwidth of main memory, an upper bound. A model that
+    /// is not on disk is looked up as by `slm pull`, and only headers are fetched.
     #[command(after_help = "Examples:
   slm plan smollm2
   slm plan phi4-mini --ctx 32768
+  slm plan qwen3:8b --device CUDA0
   slm plan hf.co/Qwen/Qwen3-4B-GGUF:Q8_0 --slots 1 --kv q8_0")]
     Plan(Plan),
     /// Send a model to a registry.
@@ -703,6 +705,9 @@ pub(crate) struct Plan {
     /// Type of the KV cache: f16, q8_0 or q4_0.
     #[arg(long, value_name = "TYPE")]
     pub(crate) kv: Option<String>,
+    /// Plan for this device and main memory only, or for `cpu`; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device: Vec<String>,
     /// Allow a connection without TLS.
     #[arg(long)]
     pub(crate) insecure: bool,

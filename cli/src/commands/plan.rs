@@ -15,6 +15,7 @@ pub(crate) async fn run(context: Context, args: &Plan) -> anyhow::Result<Exit> {
         context: args.ctx,
         slots: args.slots,
         kv_type: args.kv.clone(),
+        device: args.device.clone(),
         insecure: args.insecure,
     };
     let found: PlanResponse = context.client.post(routes::PLAN, &request).await?;

@@ -5,6 +5,7 @@ use axum::extract::State;
 use registry::{ModelMemory, ModelName};
 use runner_protocol::{KvType, LoadSettings, MAX_CONTEXT, MAX_SEQUENCES, MIN_CONTEXT};
 
+use crate::accelerators::{DeviceMemory, Wish};
 use crate::app::App;
 use crate::config::Kernels;
 use crate::error::Error;
@@ -33,9 +34,9 @@ pub(crate) async fn post(
     State(app): State<App>,
     Json(request): Json<PlanRequest, SMALL>,
 ) -> Result<axum::Json<PlanResponse>, Error> {
+    let accelerators = accelerators(&app, &request).await?;
     let found = Found::find(&app, &request).await?;
     let kernels = app.config.current().kernels != Kernels::Off;
-    let accelerators = app.accelerators.probed();
     let machine = app.needs.free_machine(kernels, &accelerators).await;
     let wish = wish(&app, &request, &found.memory, &machine)?;
     let files = Files {
@@ -45,11 +46,11 @@ pub(crate) async fn post(
         adapters: &found.memory.adapters,
     };
     let bandwidth = app.devices.bandwidth(wish.settings.threads);
-    let choice = |plan: &LoadPlan, prediction: &Prediction, reasons| PlanChoice {
-        tokens_per_second: tokens_per_second(&files, plan, &machine, &bandwidth),
-        ..choice(plan, prediction, reasons)
+    let shown = |plan: &LoadPlan, prediction: &Prediction, reasons| {
+        let speed = tokens_per_second(&files, plan, &machine, &bandwidth);
+        choice(plan, prediction, speed, reasons)
     };
-    let asked = choice(&wish, &predict(&files, &wish, &machine), Vec::new());
+    let asked = shown(&wish, &predict(&files, &wish, &machine), Vec::new());
     let fixed = Fixed {
         context: request.context.is_some(),
         kv_type: request.kv_type.is_some(),
@@ -60,7 +61,7 @@ pub(crate) async fn post(
         Ok(placed) => (is_as_wished(&wish, &placed), Some(placed), Vec::new()),
         Err(impossible) => (false, None, impossible.help),
     };
-    let chosen = chosen.map(|placed| choice(&placed.plan, &placed.prediction, placed.reasons));
+    let chosen = chosen.map(|placed| shown(&placed.plan, &placed.prediction, placed.reasons));
     Ok(axum::Json(PlanResponse {
         model: request.model,
         place: found.place,
@@ -70,6 +71,30 @@ pub(crate) async fn post(
         devices: devices(&machine),
         help,
     }))
+}
+
+/// The devices that the request names, or those that a load would use, with what their budgets leave of them.
+async fn accelerators(app: &App, request: &PlanRequest) -> Result<Vec<DeviceMemory>, Error> {
+    let config = app.config.current();
+    let devices = if request.device.is_empty() {
+        let name = ModelName::parse(&request.model).ok();
+        let configured = name.map(|name| config.for_model(&name));
+        let wish = Wish {
+            key: "",
+            gpu_layers: config.gpu_layers,
+            states_layers: false,
+            device: configured.as_ref().and_then(|it| it.device.as_deref()),
+        };
+        let placement = app.accelerators.place(&config.backend, wish).await?;
+        app.accelerators.devices(&placement)
+    } else {
+        let found = app.accelerators.devices_named(&request.device).await;
+        found.map_err(|error| Error::field("device", error.to_string()))?
+    };
+    let devices = devices.into_iter();
+    Ok(devices
+        .map(|device| device.within(&config.device_budget))
+        .collect())
 }
 
 /// The headers of a model, and where they were read.
@@ -149,7 +174,10 @@ fn wish(
         context,
         batch: 512,
         threads: config.threads,
-        gpu_layers: config.gpu_layers,
+        gpu_layers: match request.device.is_empty() {
+            true => config.gpu_layers,
+            false => -1,
+        },
         host_experts: 0,
         main_gpu: 0,
         mmap: true,
@@ -171,7 +199,12 @@ fn is_as_wished(wish: &LoadPlan, placed: &Placement) -> bool {
         && wish.offload == placed.plan.offload
 }
 
-fn choice(plan: &LoadPlan, prediction: &Prediction, reasons: Vec<String>) -> PlanChoice {
+fn choice(
+    plan: &LoadPlan,
+    prediction: &Prediction,
+    tokens_per_second: Option<f64>,
+    reasons: Vec<String>,
+) -> PlanChoice {
     let parts = prediction.parts().iter().map(|part| PlanPart {
         part: part.kind.name().to_owned(),
         device: part.device.to_string(),
@@ -184,7 +217,7 @@ fn choice(plan: &LoadPlan, prediction: &Prediction, reasons: Vec<String>) -> Pla
         gpu_layers: plan.offload.count(),
         total: prediction.total(),
         parts: parts.collect(),
-        tokens_per_second: None,
+        tokens_per_second,
         reasons,
     }
 }

@@ -259,10 +259,19 @@ async fn a_plan_tells_the_parts_of_a_model_and_what_would_be_chosen() {
     assert_eq!(plan["devices"][0]["device"], "CPU");
     // Half a megabyte of weights fits any machine that runs this test.
     assert_eq!(plan["fits"], true, "{plan}");
+    // The bandwidth of this machine is not measured.
+    assert_eq!(plan["asked"]["tokens_per_second"], json!(null));
+    let body = json!({"model": "m", "context": 1024, "device": ["cpu"]});
+    let on_cpu = service.post("/slm/v1/plan", body).await.json();
+    assert_eq!(on_cpu["asked"], plan["asked"]);
     for (body, field) in [
         (json!({"model": "m", "context": 1}), "context"),
         (json!({"model": "m", "slots": 0}), "slots"),
         (json!({"model": "m", "kv_type": "q1"}), "kv_type"),
+        (
+            json!({"model": "m", "device": ["CUDA7"]}),
+            "there is no device CUDA7; the usable ones are CPU",
+        ),
     ] {
         let refused = service.post("/slm/v1/plan", body).await;
         refused.refuses(400, "invalid_request", field);
