@@ -131,7 +131,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   slm plan smollm2
   slm plan phi4-mini --ctx 32768
-  slm plan qwen3:8b --device CUDA0
+  slm plan phi4-mini --device CUDA0
   slm plan hf.co/Qwen/Qwen3-4B-GGUF:Q8_0 --slots 1 --kv q8_0")]
     Plan(Plan),
     /// Send a model to a registry.

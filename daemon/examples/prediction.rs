@@ -159,6 +159,7 @@ fn prediction(file: &Path, module: &str, case: Case, settings: LoadSettings) -> 
         sequences: case.slots,
         host_cache: 0,
         offload: Offload::default(),
+        correction: None,
     };
     let machine = Machine {
         packing: Packing::of_module(module, false),

@@ -60,7 +60,11 @@ mod tests {
     use crate::devices::tests::devices;
 
     fn host(root: &std::path::Path) -> Host {
-        let accelerators = Accelerators::new(devices(root, &Program::new("/absent")), Vec::new(), TaskTracker::new());
+        let accelerators = Accelerators::new(
+            devices(root, &Program::new("/absent")),
+            Vec::new(),
+            TaskTracker::new(),
+        );
         Host::new(Root::new(root), accelerators)
     }
 

@@ -170,12 +170,9 @@ impl Needs {
         };
         self.remember(&key, &memory);
         let machine = self.machine(settings.kernels, &settings.devices);
-        let (plan, reason) = plan(&memory, &settings, &machine);
-        let correction = self.correction(registry, &key, &plan.class()).await?;
-        let corrected = |prediction: &Prediction| match &correction {
-            Some(correction) => need(&correction.apply(prediction)),
-            None => need(prediction),
-        };
+        let (plan, reason) = self
+            .plan(registry, &key, &memory, &settings, &machine)
+            .await?;
         let files = files(&memory);
         let fixed = Fixed {
             context: settings.names_context,
@@ -187,13 +184,13 @@ impl Needs {
         let smaller = smaller.map(|(plan, prediction, changes)| Smaller {
             settings: plan.settings,
             sequences: plan.sequences,
-            need: corrected(&prediction),
+            need: need(&prediction),
             text: changes.join(", "),
         });
         let demand = Demand {
             offloaded: (plan.settings != settings.load).then_some(plan.settings),
             reason,
-            need: corrected(&planner::predict(&files, &plan, &machine)),
+            need: need(&planner::predict(&files, &plan, &machine)),
             smaller: smaller.collect(),
         };
         // Until the CPU module is chosen, a prediction is a guess.
@@ -206,6 +203,33 @@ impl Needs {
             known.demands.push((settings, demand.clone()));
         }
         Ok(demand)
+    }
+
+    /// How the model is loaded, and why so. When a load with the chosen layers took more than was predicted, layers are chosen again by
+    /// the corrected prediction, so that it fits the devices.
+    async fn plan(
+        &self,
+        registry: &Registry,
+        key: &ModelKey,
+        memory: &ModelMemory,
+        settings: &NeedSettings,
+        machine: &Machine,
+    ) -> registry::Result<(LoadPlan, String)> {
+        let mut applied: Option<Correction> = None;
+        loop {
+            let (mut plan, reason) = plan(memory, settings, machine, applied);
+            let known = self.correction(registry, key, &plan.class()).await?;
+            let largest = applied.as_ref().map_or(1.0, Correction::ratio);
+            let is_larger = known.as_ref().map_or(0.0, Correction::ratio) > largest;
+            // Each round needs a larger ratio than all rounds before, so the rounds are no more than the known corrections.
+            if is_larger && !plan.offload.layers.is_empty() {
+                applied = known;
+                continue;
+            }
+            // Layers that were never loaded so are expected to exceed their prediction like those that were.
+            plan.correction = known.or(applied);
+            return Ok((plan, reason));
+        }
     }
 
     fn remember(&self, key: &ModelKey, memory: &Arc<ModelMemory>) {
@@ -308,12 +332,18 @@ fn files(memory: &ModelMemory) -> Files<'_> {
 }
 
 /// How the model is loaded, and why so: the layers that fit go to the devices, its experts leave them first.
-fn plan(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> (LoadPlan, String) {
+fn plan(
+    memory: &ModelMemory,
+    settings: &NeedSettings,
+    machine: &Machine,
+    correction: Option<Correction>,
+) -> (LoadPlan, String) {
     let wish = LoadPlan {
         settings: settings.load,
         sequences: settings.sequences,
         host_cache: settings.host_cache,
         offload: Offload::default(),
+        correction,
     };
     if machine.accelerators.is_empty() {
         return (wish, String::new());
@@ -349,6 +379,7 @@ fn stated(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> L
         sequences: settings.sequences,
         host_cache: settings.host_cache,
         offload: offload.unwrap_or_default(),
+        correction: None,
     }
 }
 
@@ -363,3 +394,6 @@ fn need(prediction: &Prediction) -> Need {
         mapped: prediction.of(PartKind::MappedWeights),
     }
 }
+
+#[cfg(test)]
+mod tests;

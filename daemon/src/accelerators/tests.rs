@@ -231,7 +231,10 @@ async fn a_refresh_is_seen_by_the_next_load() {
     let folder = tempfile::tempdir().unwrap();
     let accelerators = accelerators(folder.path(), &format!("[{TWO}]"));
     let place = async || {
-        let placed = accelerators.place(&Backend::Auto, layers(-1)).await.unwrap();
+        let placed = accelerators
+            .place(&Backend::Auto, layers(-1))
+            .await
+            .unwrap();
         let devices = accelerators.devices(&placed).into_iter();
         let devices: Vec<(String, u64)> = devices.map(|it| (it.name, it.free)).collect();
         (placed.backend, devices)

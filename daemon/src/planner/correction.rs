@@ -1,7 +1,7 @@
 //! What a load took corrects the next prediction.
 //!
 //! The runner reports the sizes of its buffers. Their sum, divided by what was predicted for the same parts, is kept for the model and
-//! the settings that memory depends on, and the next prediction for both is multiplied by it.
+//! the settings that memory depends on, and the next prediction for both is multiplied by it, before layers are divided over devices.
 
 use runner_protocol::{MemoryKind, MemoryPart};
 

@@ -74,6 +74,8 @@ pub struct LoadPlan {
     pub host_cache: u64,
     /// What is computed by accelerators.
     pub offload: Offload,
+    /// What an earlier load took, by which predictions are corrected.
+    pub correction: Option<Correction>,
 }
 
 impl LoadPlan {
@@ -99,13 +101,22 @@ impl LoadPlan {
             sequences: config.parallel,
             host_cache: 0,
             offload: Offload::of(settings.gpu_layers, &model, machine),
+            correction: None,
         }
     }
 }
 
-/// Predicts the bytes of a loaded model.
+/// Predicts the bytes of a loaded model, with the correction of the plan.
 #[must_use]
 pub fn predict(files: &Files<'_>, plan: &LoadPlan, machine: &Machine) -> Prediction {
+    let prediction = uncorrected(files, plan, machine);
+    match &plan.correction {
+        Some(correction) => correction.apply(&prediction),
+        None => prediction,
+    }
+}
+
+fn uncorrected(files: &Files<'_>, plan: &LoadPlan, machine: &Machine) -> Prediction {
     let model = joined(files.weights);
     let shape = Shape::of(&model, &plan.settings, plan.sequences);
     let mut prediction = Prediction::default();
@@ -150,6 +161,7 @@ fn add_draft(draft: &MemoryFacts, plan: &LoadPlan, machine: &Machine, prediction
     let own = LoadPlan {
         host_cache: 0,
         offload,
+        correction: None,
         ..plan.clone()
     };
     for part in predict(&files, &own, machine).parts() {

@@ -190,6 +190,7 @@ mod tests {
             sequences: 4,
             host_cache: 0,
             offload,
+            correction: None,
         }
     }
 
@@ -249,7 +250,10 @@ mod tests {
         let both = bandwidth().with(gpu.clone(), 10e9);
         let close = |found: Option<f64>, seconds: f64| {
             let found = found.expect("both are measured");
-            assert!((found * seconds - 1.0).abs() < 1e-9, "{found} and {seconds}");
+            assert!(
+                (found * seconds - 1.0).abs() < 1e-9,
+                "{found} and {seconds}"
+            );
         };
         close(predicted(&model(), &plan(offload(0)), &both), 0.022);
         // 40 MB of experts on the host, ten times as slow.

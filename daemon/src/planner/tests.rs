@@ -58,6 +58,7 @@ fn plan(context: u32) -> LoadPlan {
         sequences: 4,
         host_cache: 0,
         offload: Offload::default(),
+        correction: None,
     }
 }
 
@@ -603,14 +604,15 @@ proptest! {
     #[test]
     fn a_placed_model_never_exceeds_the_memory(
         host in 0_u64..600, accelerator in 0_u64..600, context in 512_u32..65_536,
-        sequences in 1_u32..16, experts in 0_u64..20, fixed in any::<[bool; 4]>(),
+        sequences in 1_u32..16, experts in 0_u64..20, fixed in any::<[bool; 4]>(), measured in 20_u64..400,
     ) {
         let mut model = model("Q4_K");
         model.layers[0].layer.experts = tensors("Q4_K", experts * MIB);
         let machine = machine(host * MIB, accelerator * MIB);
         let [context_is_fixed, kv_type, slots, layers] = fixed;
         let fixed = Fixed { context: context_is_fixed, kv_type, sequences: slots, layers };
-        let wish = LoadPlan { sequences, ..wish(context) };
+        let correction = Some(Correction { predicted: 100, measured });
+        let wish = LoadPlan { sequences, correction, ..wish(context) };
         let Ok(placed) = fitted(&model, &wish, fixed, &machine) else { return Ok(()) };
         prop_assert!(placed.prediction.host() <= host * MIB);
         prop_assert!(placed.prediction.on(&DeviceId::new("CUDA0")) <= accelerator * MIB);

@@ -134,6 +134,7 @@ async fn service_of(
         cpu: None,
         accelerators: accelerators.clone(),
         backend: Backend::Auto,
+        device_budget: Vec::new(),
         options: supervisor::Options::default(),
         sequences: 4,
         speculation: Speculation::Auto,

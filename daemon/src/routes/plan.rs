@@ -189,6 +189,7 @@ fn wish(
         sequences,
         host_cache: 0,
         offload: Offload::of(settings.gpu_layers, &model, machine),
+        correction: None,
     })
 }
 

@@ -60,6 +60,7 @@ impl ConfiguredLoader {
             cpu: Some(self.cpu.clone()),
             accelerators: self.accelerators.clone(),
             backend: config.backend.clone(),
+            device_budget: config.device_budget.clone(),
             options: supervisor::Options {
                 load_silence: config.load_timeout,
                 silence: config.stall_timeout,

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{LoadRequest, Spares, StateSaver, States};
 use crate::accelerators::{Accelerators, Placement, Wish};
 use crate::blocking;
-use crate::config::{self, Backend, Sandbox};
+use crate::config::{self, Backend, DeviceBudget, Sandbox};
 use crate::cpu::{self, CpuModules};
 use crate::error::Error;
 use crate::fs;
@@ -69,6 +69,8 @@ pub struct StoreLoader {
     pub accelerators: Accelerators,
     /// The backend that the configuration wants.
     pub backend: Backend,
+    /// The memory of devices that the configuration has for models.
+    pub device_budget: Vec<DeviceBudget>,
     /// Timeouts of runners.
     pub options: supervisor::Options,
     /// Most parallel sequences of one model.
@@ -205,8 +207,12 @@ impl StoreLoader {
 
     /// Corrects the next prediction by what this load took.
     fn learn(&self, request: &LoadRequest, placement: &Placement, loaded: &Loaded) {
+        let devices = self.accelerators.devices(placement).into_iter();
         let settings = NeedSettings {
-            devices: self.accelerators.devices(placement),
+            // As they were for the prediction.
+            devices: devices
+                .map(|device| device.within(&self.device_budget))
+                .collect(),
             load: request.settings,
             sequences: request.configured.parallel.unwrap_or(self.sequences),
             kernels: !self.program.args.iter().any(|it| *it == Kernels::OFF),

@@ -112,7 +112,10 @@ fn experts_and_the_table_of_tokens_are_told_apart() {
     });
     let facts = facts(&bytes);
     assert_eq!((facts.experts, facts.experts_used), (8, 2));
-    assert_eq!((facts.embeddings.bytes(), facts.token_embeddings), (512, 256));
+    assert_eq!(
+        (facts.embeddings.bytes(), facts.token_embeddings),
+        (512, 256)
+    );
 }
 
 #[test]
