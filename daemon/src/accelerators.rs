@@ -105,13 +105,6 @@ impl Placement {
             falls_back: false,
         }
     }
-
-    /// The CPU in its place, because the load failed.
-    #[must_use]
-    pub fn fall_back(&self, error: &Error) -> Self {
-        let backend = self.backend.as_deref().unwrap_or_default();
-        Self::cpu(format!("the load with {backend} failed: {error}"))
-    }
 }
 
 /// The choice of backends. Cheap to clone.

@@ -148,6 +148,22 @@ pub enum Error {
         /// The error.
         source: runner_side::Error,
     },
+    /// The load on an accelerator that slm chose failed.
+    #[error("the load with {backend} failed: {source}")]
+    Accelerator {
+        /// The backend.
+        backend: String,
+        /// The error of the load.
+        source: Box<Self>,
+    },
+    /// A load on the CPU failed too, or had no room.
+    #[error("{source}; before that, {reason}")]
+    AfterAccelerator {
+        /// How the load on an accelerator failed.
+        reason: String,
+        /// Why the model is not loaded on the CPU.
+        source: Box<Self>,
+    },
     /// The program of the runner does not exist.
     #[error("the runner program {0} is missing")]
     NoRunner(String),
@@ -356,6 +372,9 @@ impl Error {
             Self::AllPinned { .. } => (StatusCode::SERVICE_UNAVAILABLE, "all_pinned"),
             Self::NoRoom { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "out_of_memory"),
             Self::Runner { source, .. } => of_runner(source),
+            Self::Accelerator { source, .. } | Self::AfterAccelerator { source, .. } => {
+                source.status_and_code()
+            }
             Self::NoRunner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "runner_missing"),
             Self::Backend { .. } | Self::Device { .. } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "backend_unavailable")
@@ -423,6 +442,9 @@ impl Error {
                 "`slm verify` checks its files; the daemon's log has the last lines of the runner's log"
             }
             Self::Runner { source, .. } => runner_hint(source)?,
+            Self::Accelerator { source, .. } | Self::AfterAccelerator { source, .. } => {
+                return source.hint();
+            }
             Self::TooOld { .. } => {
                 "update slm, or make the model again without REQUIRES if it is known to run"
             }
@@ -493,6 +515,12 @@ impl Error {
                 }
                 text
             }
+            Self::Accelerator { backend, source } => {
+                format!("the load with {backend} failed: {}", source.message())
+            }
+            Self::AfterAccelerator { reason, source } => {
+                format!("{}; before that, {reason}", source.message())
+            }
             other => other.to_string(),
         }
     }
@@ -502,6 +530,7 @@ impl Error {
         match self {
             Self::Busy { .. } | Self::Full | Self::Stopping | Self::Ended => Some(1),
             Self::CrashLoop { rest, .. } => Some(rest.as_secs().max(1)),
+            Self::AfterAccelerator { source, .. } => source.retry_after(),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@
 //! - A model that does not fit into the budget alone is an error, and unloads nothing.
 //! - A request that is dropped leaves the queue, and a load without waiting requests is cancelled. A full queue is an error.
 //! - When memory is too short for a model, the idle ones are unloaded and the load is tried once more.
+//! - A load that fails on an accelerator is tried on the CPU, once there is room for it in main memory (`fall_back`).
 //! - A pinned model stays loaded. When pinned models hold the room of another one, a request for it is an error.
 //! - Models of a higher priority are served first and unloaded last. A group has one model at a time, or is unloaded together.
 //! - When other programs need memory, idle models are unloaded (`pressure`).
@@ -25,6 +26,7 @@
 mod breaker;
 mod configured;
 mod entry;
+mod fall_back;
 mod lease;
 mod limits;
 mod loader;
@@ -55,6 +57,7 @@ use crate::events::Events;
 use crate::memory::Need;
 
 pub use configured::ConfiguredLoader;
+pub use fall_back::OnCpu;
 pub use lease::Lease;
 #[cfg(test)]
 pub(crate) use limits::Unlimited;
@@ -111,6 +114,10 @@ pub struct LoadRequest {
     pub need: Need,
     /// Smaller settings, for a machine that has no room for these; each takes less than the one before.
     pub smaller: Arc<[Smaller]>,
+    /// How it is loaded when its load on an accelerator fails; `None` where it is not tried on the CPU.
+    pub fallback: Option<Arc<OnCpu>>,
+    /// It is loaded on the CPU because its load on an accelerator failed; `layers_reason` says how.
+    pub fell_back: bool,
     /// The settings per model that the configuration has for it. Its parameters are in `settings` already.
     pub configured: ModelSettings,
 }

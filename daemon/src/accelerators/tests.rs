@@ -188,11 +188,6 @@ async fn a_model_that_crashed_stays_on_the_cpu() {
             placement
         );
     }
-    let error = Error::NoRunner("/runner".to_owned());
-    assert_eq!(
-        placement.fall_back(&error),
-        Placement::cpu("the load with vulkan failed: the runner program /runner is missing")
-    );
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub struct LoadedRunner {
 
 /// Loads models. Dropping the future must end the load.
 pub trait Loader: Send + Sync + 'static {
-    /// Loads a model.
+    /// Loads a model. [`Error::Accelerator`] asks for a load on the CPU in its place.
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedRunner, Error>>;
 
     /// Reads the weights of a model into the page cache, in the background, unless they are larger than `most` bytes.
@@ -138,22 +138,14 @@ impl StoreLoader {
             .accelerators
             .place(&self.backend, Wish::of(&request))
             .await?;
-        match self.start(&request, ready, &placement).await {
-            Err(error) if placement.falls_back => {
-                tracing::warn!(
-                    model = %request.name,
-                    error = crate::error::chain(&error),
-                    "the load on an accelerator failed; the CPU is tried"
-                );
-                let ready = self
-                    .registry
-                    .ready(&request.name, &Reporter::silent())
-                    .await?;
-                self.start(&request, ready, &placement.fall_back(&error))
-                    .await
-            }
-            result => result,
-        }
+        let loaded = self.start(&request, ready, &placement).await;
+        loaded.map_err(|error| match placement.backend {
+            Some(backend) if placement.falls_back => Error::Accelerator {
+                backend,
+                source: Box::new(error),
+            },
+            _ => error,
+        })
     }
 
     /// Starts a runner for this placement, and loads the model into it.

@@ -298,6 +298,7 @@ impl Task {
 
     /// Answers a waiter with an error.
     fn refuse(&self, waiter: Waiter, error: Error) {
+        let error = waiter.request.with_reasons(error);
         self.record_error(
             &waiter.request.name,
             EventKind::Refused,

@@ -37,6 +37,12 @@ impl Loader for Arc<Mocks> {
                 .lock()
                 .unwrap()
                 .push((name.clone(), request.settings));
+            if request.fallback.is_some() {
+                return Err(Error::Accelerator {
+                    backend: "vulkan".to_owned(),
+                    source: Box::new(Error::NoRunner("/vulkan".to_owned())),
+                });
+            }
             let mut program = Program::new("/mock");
             let scripts = mocks.scripts.lock().unwrap().clone();
             if let Some((_, script)) = scripts.iter().rev().find(|(model, _)| *model == name) {
@@ -208,6 +214,8 @@ fn request(name: &str, context: u32) -> LoadRequest {
         layers_reason: String::new(),
         need: Need::default(),
         smaller: Arc::from([]),
+        fallback: None,
+        fell_back: false,
         configured: ModelSettings::default(),
     }
 }

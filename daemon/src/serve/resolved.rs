@@ -1,6 +1,9 @@
 //! The model of a request, with its parameters resolved.
 
+use std::sync::Arc;
+
 use registry::{Capability, Model};
+use runner_protocol::LoadSettings;
 
 use crate::accelerators::Wish;
 use crate::app::App;
@@ -13,7 +16,7 @@ use crate::needs::NeedSettings;
 use crate::options::{self, Defaults, ResolvedOptions};
 use crate::prompt::{Needs, PromptSource};
 use crate::requirements;
-use crate::scheduler::{Lease, LoadRequest};
+use crate::scheduler::{Lease, LoadRequest, OnCpu};
 
 /// A model that can do what a request asks for.
 #[derive(Debug)]
@@ -87,6 +90,24 @@ impl ResolvedModel {
             names_kv_type: config.is_set("kv_cache_type"),
             names_sequences: self.configured.parallel.is_some() || config.is_set("parallel"),
         };
+        let mut fallback = None;
+        if placement.falls_back {
+            let load = LoadSettings {
+                gpu_layers: 0,
+                ..options.load
+            };
+            let settings = NeedSettings {
+                devices: Vec::new(),
+                load,
+                ..settings.clone()
+            };
+            let demand = app.needs.of(&app.registry, model, settings).await;
+            fallback = Some(Arc::new(OnCpu {
+                settings: load,
+                need: demand.need,
+                smaller: demand.smaller,
+            }));
+        }
         let demand = app.needs.of(&app.registry, model, settings).await;
         let settings = demand.offloaded.unwrap_or(options.load);
         let mut required = options.required;
@@ -107,6 +128,8 @@ impl ResolvedModel {
                 layers_reason: demand.reason,
                 need: demand.need,
                 smaller: demand.smaller,
+                fallback,
+                fell_back: false,
                 configured: self.configured.clone(),
             })
             .await

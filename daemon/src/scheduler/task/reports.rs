@@ -8,7 +8,7 @@ use supervisor::{Cause, Exit};
 use tokio::time::Instant;
 
 use super::super::entry::{Entry, Ready, State, Waiter};
-use super::super::{LoadRequest, LoadedRunner, Unloading};
+use super::super::{LoadRequest, LoadedRunner, OnCpu, Unloading};
 use super::{Notice, Task};
 use crate::duration::nanos;
 use crate::error::Error;
@@ -99,10 +99,17 @@ impl Task {
         }
     }
 
-    /// A load failed. When memory was too short, unloads the idle models and tries once more.
+    /// A load failed. On an accelerator, the CPU is tried; when memory was too short, unloads the idle models and tries once more.
     fn failed(&mut self, id: u64, waiters: Vec<Waiter>, error: &Error) {
         let Some(entry) = self.table.remove(&id) else {
             return;
+        };
+        let error = match error {
+            Error::Accelerator { source, .. } => match entry.request.fallback.clone() {
+                Some(cpu) => return self.fall_back(entry, waiters, &cpu, error),
+                None => source.as_ref(),
+            },
+            error => error,
         };
         tracing::warn!(model = %entry.request.name, "cannot load: {}", crate::error::chain(error));
         let name = entry.request.name.clone();
@@ -125,8 +132,27 @@ impl Task {
             self.breaker.crashed(&entry.request.key, Instant::now());
         }
         for waiter in waiters {
-            let _ = waiter.reply.send(Err(error.clone()));
+            let error = waiter.request.with_reasons(error.clone());
+            let _ = waiter.reply.send(Err(error));
         }
+    }
+
+    /// The requests of a load that failed on an accelerator wait for a load on the CPU.
+    fn fall_back(&mut self, entry: Entry, waiters: Vec<Waiter>, cpu: &OnCpu, error: &Error) {
+        let name = &entry.request.name;
+        tracing::warn!(model = %name, "{}; the CPU is tried", crate::error::chain(error));
+        let text = format!("{}; the CPU is tried", error.message());
+        self.record_error(name, EventKind::LoadFailed, text, error);
+        let reason = error.to_string();
+        if entry.is_shrunk {
+            let request = entry.request.on_cpu(cpu, &reason);
+            self.shrunk.push((request, entry.keep_alive));
+        }
+        let waiters = waiters.into_iter().map(|waiter| Waiter {
+            request: waiter.request.on_cpu(cpu, &reason),
+            ..waiter
+        });
+        self.pending.splice(0..0, waiters);
     }
 
     fn exited(&mut self, id: u64, exit: &Exit) {

@@ -511,3 +511,61 @@ async fn a_pinned_model_keeps_those_that_leave_with_it() {
     let error = bench.take(sized("other", 500)).await.unwrap_err();
     assert_eq!(error.code(), "all_pinned");
 }
+
+/// A request for a model that fails on its accelerator, and takes so many megabytes on the CPU.
+fn falling_back(name: &str, megabytes: u64) -> LoadRequest {
+    let on_accelerator = Need {
+        usage: Usage::of_host(10 * MB).with(DeviceId::new("CUDA0"), 500 * MB),
+        mapped: 0,
+    };
+    let base = sized(name, megabytes);
+    LoadRequest {
+        settings: LoadSettings {
+            gpu_layers: -1,
+            ..base.settings
+        },
+        fallback: Some(Arc::new(OnCpu {
+            settings: base.settings,
+            need: base.need.clone(),
+            smaller: Arc::from([]),
+        })),
+        need: on_accelerator,
+        ..base
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cpu_in_place_of_an_accelerator_gets_room_in_main_memory() {
+    let bench = bench_of_bytes(1000);
+    bench.use_once(sized("a", 600)).await;
+    bench.use_once(falling_back("b", 500)).await;
+    assert_eq!(bench.names().await, ["b:latest"]);
+    let why = kinds(&bench, "b");
+    assert!(
+        why.contains(&(
+            EventKind::LoadFailed,
+            "the load with vulkan failed: the runner program /vulkan is missing; the CPU is tried"
+                .to_owned()
+        )),
+        "{why:?}"
+    );
+    // Its next request finds it there.
+    bench.use_once(falling_back("b", 500)).await;
+    let loads = bench.loads();
+    assert_eq!(loads.iter().filter(|(name, _)| name == "b").count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_accelerator_names_both_reasons() {
+    let bench = bench_of_bytes(1000);
+    bench.use_once(sized("a", 400)).await;
+    let error = bench.take(falling_back("b", 1200)).await.unwrap_err();
+    assert_eq!(error.code(), "out_of_memory");
+    assert_eq!(
+        error.message(),
+        "model 'b:latest' cannot be loaded: it needs 1.2 GB of CPU memory, and 1.0 GB are the budget; \
+         before that, the load with vulkan failed: the runner program /vulkan is missing"
+    );
+    assert!(error.hint().unwrap().contains("memory_budget"));
+    assert_eq!(bench.names().await, ["a:latest"]);
+}
