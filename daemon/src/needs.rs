@@ -37,8 +37,6 @@ pub struct NeedSettings {
     pub devices: Vec<DeviceMemory>,
     /// Whether slm's kernels compute.
     pub kernels: bool,
-    /// Most bytes of the host cache.
-    pub host_cache: u64,
     /// The request, the Modelfile or the configuration names the context.
     pub names_context: bool,
     /// The configuration names the type of the KV cache.
@@ -54,8 +52,10 @@ pub struct Demand {
     pub offloaded: Option<LoadSettings>,
     /// Why the layers go where they go, for people; empty for the CPU alone.
     pub reason: String,
-    /// With the wanted settings.
+    /// With the wanted settings, without a host cache.
     pub need: Need,
+    /// Whether its runner can keep states of finished sequences in a host cache.
+    pub keeps_states: bool,
     /// With smaller and smaller settings.
     pub smaller: Arc<[Smaller]>,
 }
@@ -179,18 +179,21 @@ impl Needs {
             kv_type: settings.names_kv_type,
             sequences: settings.names_sequences,
             layers: true,
+            host_cache: true,
         };
         let smaller = planner::smaller(&files, &plan, fixed, &machine).into_iter();
         let smaller = smaller.map(|(plan, prediction, changes)| Smaller {
             settings: plan.settings,
-            sequences: plan.sequences,
+            sequences: Some(plan.sequences),
             need: need(&prediction),
+            host_cache: None,
             text: changes.join(", "),
         });
         let demand = Demand {
             offloaded: (plan.settings != settings.load).then_some(plan.settings),
             reason,
             need: need(&planner::predict(&files, &plan, &machine)),
+            keeps_states: keeps_states(&memory),
             smaller: smaller.collect(),
         };
         // Until the CPU module is chosen, a prediction is a guess.
@@ -322,6 +325,11 @@ impl Needs {
     }
 }
 
+/// Whether the runner of a model can keep states of finished sequences; encoders have none.
+pub(crate) fn keeps_states(memory: &ModelMemory) -> bool {
+    memory.weights.first().is_some_and(|model| !model.pools())
+}
+
 fn files(memory: &ModelMemory) -> Files<'_> {
     Files {
         weights: &memory.weights,
@@ -341,7 +349,7 @@ fn plan(
     let wish = LoadPlan {
         settings: settings.load,
         sequences: settings.sequences,
-        host_cache: settings.host_cache,
+        host_cache: 0,
         offload: Offload::default(),
         correction,
     };
@@ -353,6 +361,7 @@ fn plan(
         kv_type: true,
         sequences: true,
         layers: settings.load.gpu_layers >= 0,
+        host_cache: true,
     };
     match planner::fit(&files(memory), &wish, fixed, machine) {
         Ok(placement) => {
@@ -377,7 +386,7 @@ fn stated(memory: &ModelMemory, settings: &NeedSettings, machine: &Machine) -> L
     LoadPlan {
         settings: settings.load,
         sequences: settings.sequences,
-        host_cache: settings.host_cache,
+        host_cache: 0,
         offload: offload.unwrap_or_default(),
         correction: None,
     }

@@ -27,6 +27,7 @@ mod breaker;
 mod configured;
 mod entry;
 mod fall_back;
+mod host_cache;
 mod lease;
 mod limits;
 mod loader;
@@ -58,6 +59,7 @@ use crate::memory::Need;
 
 pub use configured::ConfiguredLoader;
 pub use fall_back::OnCpu;
+pub(crate) use host_cache::SHARE as HOST_CACHE_SHARE;
 pub use lease::Lease;
 #[cfg(test)]
 pub(crate) use limits::Unlimited;
@@ -114,6 +116,10 @@ pub struct LoadRequest {
     pub need: Need,
     /// Smaller settings, for a machine that has no room for these; each takes less than the one before.
     pub smaller: Arc<[Smaller]>,
+    /// The configured size of its host cache in bytes, 0 for a model without one; `None` leaves it to slm.
+    pub state_memory: Option<u64>,
+    /// The size of its host cache, which counts in `need`, once it was decided; `None` leaves it to the runner.
+    pub host_cache: Option<u64>,
     /// How it is loaded when its load on an accelerator fails; `None` where it is not tried on the CPU.
     pub fallback: Option<Arc<OnCpu>>,
     /// It is loaded on the CPU because its load on an accelerator failed; `layers_reason` says how.
@@ -127,10 +133,12 @@ pub struct LoadRequest {
 pub struct Smaller {
     /// Context, KV type and the other settings.
     pub settings: LoadSettings,
-    /// Most parallel sequences.
-    pub sequences: u32,
+    /// Most parallel sequences; `None` for as many as wanted.
+    pub sequences: Option<u32>,
     /// The memory that they are expected to take.
     pub need: Need,
+    /// As in [`LoadRequest::host_cache`].
+    pub host_cache: Option<u64>,
     /// What they give up, for people.
     pub text: String,
 }
@@ -141,7 +149,8 @@ impl LoadRequest {
         let mut request = self.clone();
         request.settings = smaller.settings;
         request.need = smaller.need.clone();
-        request.configured.parallel = Some(smaller.sequences);
+        request.host_cache = smaller.host_cache;
+        request.configured.parallel = smaller.sequences.or(self.configured.parallel);
         request
     }
 
@@ -183,6 +192,7 @@ impl LoadRequest {
         };
         self.need = self.need.max(&other.need);
         self.smaller = other.smaller.clone();
+        self.host_cache = other.host_cache;
     }
 }
 

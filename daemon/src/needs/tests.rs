@@ -38,7 +38,6 @@ fn settings(free: u64) -> NeedSettings {
             free,
         }],
         kernels: true,
-        host_cache: 0,
         names_context: false,
         names_kv_type: false,
         names_sequences: false,

@@ -1,7 +1,7 @@
 //! Chooses how a model is loaded, so that it fits the memory that there is.
 //!
 //! What the request, the Modelfile or the configuration names is kept. The rest is given up in this order, and only as far as needed:
-//! experts on accelerators, layers on accelerators, slots, the precision of the KV cache, the context, and then precision again.
+//! experts on accelerators, layers on accelerators, the host cache, slots, the precision of the KV cache, the context, and then precision again.
 //! `docs/memory.md` gives the reasons for the order.
 
 use registry::memory::MemoryFacts;
@@ -30,6 +30,8 @@ pub struct Fixed {
     pub sequences: bool,
     /// The number of layers on accelerators was asked for.
     pub layers: bool,
+    /// The size of the host cache was asked for.
+    pub host_cache: bool,
 }
 
 /// How a model is loaded, and why so.
@@ -92,6 +94,10 @@ fn concessions(model: &MemoryFacts, wish: &LoadPlan, fixed: Fixed) -> Vec<LoadPl
     let mut plans = vec![wish.clone()];
     let mut last = wish.clone();
     let mut push = |last: &LoadPlan| plans.push(last.clone());
+    if !fixed.host_cache && last.host_cache > 0 {
+        last.host_cache = 0;
+        push(&last);
+    }
     if !fixed.sequences {
         while last.sequences > LEAST_SEQUENCES {
             last.sequences /= 2;
@@ -276,6 +282,9 @@ fn conceded(wish: &LoadPlan, plan: &LoadPlan, machine: &Machine) -> Vec<String> 
 /// What was given up.
 fn changes(wish: &LoadPlan, plan: &LoadPlan) -> Vec<String> {
     let mut reasons = Vec::new();
+    if plan.host_cache < wish.host_cache {
+        reasons.push("no host cache".to_owned());
+    }
     if plan.sequences < wish.sequences {
         reasons.push(format!(
             "{} slots instead of {}",

@@ -467,6 +467,30 @@ fn layers_stay_on_the_processor_before_the_context_shrinks() {
 }
 
 #[test]
+fn the_host_cache_is_given_up_before_slots() {
+    let wish = LoadPlan {
+        host_cache: 30 * MIB,
+        ..wish(4096)
+    };
+    let without = of(&model("Q4_K"), &plan(4096), &Machine::default()).host();
+    let small = machine(without, 0);
+    let found = fitted(&model("Q4_K"), &wish, Fixed::default(), &small).expect("it fits");
+    assert_eq!((found.plan.host_cache, found.plan.sequences), (0, 4));
+    assert!(
+        found.reasons[1].starts_with("no host cache, because "),
+        "{:?}",
+        found.reasons
+    );
+    let fixed = Fixed {
+        host_cache: true,
+        ..Fixed::default()
+    };
+    let found = fitted(&model("Q4_K"), &wish, fixed, &small).expect("it fits");
+    assert_eq!(found.plan.host_cache, 30 * MIB);
+    assert!(found.plan.sequences < 4, "{:?}", found.reasons);
+}
+
+#[test]
 fn experts_leave_the_accelerator_first() {
     let mut model = model("Q4_K");
     model.layers[0].layer.experts = tensors("Q4_K", 30 * MIB);
@@ -535,6 +559,7 @@ fn what_was_asked_for_is_kept_or_refused() {
         kv_type: true,
         sequences: true,
         layers: true,
+        host_cache: true,
     };
     let refused = fitted(&model("Q4_K"), &wish(32_768), all, &machine(100 * MIB, 0));
     let refused = refused.expect_err("it does not fit");
@@ -604,15 +629,15 @@ proptest! {
     #[test]
     fn a_placed_model_never_exceeds_the_memory(
         host in 0_u64..600, accelerator in 0_u64..600, context in 512_u32..65_536,
-        sequences in 1_u32..16, experts in 0_u64..20, fixed in any::<[bool; 4]>(), measured in 20_u64..400,
+        sequences in 1_u32..16, experts in 0_u64..20, fixed in any::<[bool; 5]>(), measured in 20_u64..400,
     ) {
         let mut model = model("Q4_K");
         model.layers[0].layer.experts = tensors("Q4_K", experts * MIB);
         let machine = machine(host * MIB, accelerator * MIB);
-        let [context_is_fixed, kv_type, slots, layers] = fixed;
-        let fixed = Fixed { context: context_is_fixed, kv_type, sequences: slots, layers };
+        let [context_is_fixed, kv_type, slots, layers, host_cache] = fixed;
+        let fixed = Fixed { context: context_is_fixed, kv_type, sequences: slots, layers, host_cache };
         let correction = Some(Correction { predicted: 100, measured });
-        let wish = LoadPlan { sequences, correction, ..wish(context) };
+        let wish = LoadPlan { sequences, correction, host_cache: 30 * MIB, ..wish(context) };
         let Ok(placed) = fitted(&model, &wish, fixed, &machine) else { return Ok(()) };
         prop_assert!(placed.prediction.host() <= host * MIB);
         prop_assert!(placed.prediction.on(&DeviceId::new("CUDA0")) <= accelerator * MIB);

@@ -127,7 +127,7 @@ async fn service_of(
     let devices = Devices::new(absent, derived("devices.json"), cpu, tasks.clone());
     let accelerators = Accelerators::new(devices.clone(), Vec::new(), tasks.clone());
     let loader = StoreLoader {
-        states: States::new(registry.clone(), disk, None, tasks.clone()),
+        states: States::new(registry.clone(), disk, tasks.clone()),
         registry: registry.clone(),
         spares: Spares::new(runner_mock::spawner(), 1, tasks.clone()),
         program,

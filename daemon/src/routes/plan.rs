@@ -11,10 +11,12 @@ use crate::config::Kernels;
 use crate::error::Error;
 use crate::extract::{Json, SMALL, reference};
 use crate::memory::DeviceId;
+use crate::needs;
 use crate::planner::{
     Capacity, Files, Fixed, LoadPlan, Machine, Offload, Placement, Prediction, fit, predict,
     tokens_per_second,
 };
+use crate::scheduler::HOST_CACHE_SHARE;
 
 /// Predicts the memory of a model by part and device and its tokens per second, and says what would be chosen for the memory that is free.
 ///
@@ -56,6 +58,7 @@ pub(crate) async fn post(
         kv_type: request.kv_type.is_some(),
         sequences: request.slots.is_some(),
         layers: false,
+        host_cache: app.config.current().state_memory.is_some(),
     };
     let (fits, chosen, help) = match fit(&files, &wish, fixed, &machine) {
         Ok(placed) => (is_as_wished(&wish, &placed), Some(placed), Vec::new()),
@@ -187,7 +190,12 @@ fn wish(
     Ok(LoadPlan {
         settings,
         sequences,
-        host_cache: 0,
+        host_cache: match needs::keeps_states(memory) {
+            true => config
+                .state_memory
+                .unwrap_or(machine.host.free / HOST_CACHE_SHARE),
+            false => 0,
+        },
         offload: Offload::of(settings.gpu_layers, &model, machine),
         correction: None,
     })
@@ -195,9 +203,17 @@ fn wish(
 
 fn is_as_wished(wish: &LoadPlan, placed: &Placement) -> bool {
     let (wished, chosen) = (&wish.settings, &placed.plan.settings);
-    (wished.context, wished.kv_type, wish.sequences)
-        == (chosen.context, chosen.kv_type, placed.plan.sequences)
-        && wish.offload == placed.plan.offload
+    (
+        wished.context,
+        wished.kv_type,
+        wish.sequences,
+        wish.host_cache,
+    ) == (
+        chosen.context,
+        chosen.kv_type,
+        placed.plan.sequences,
+        placed.plan.host_cache,
+    ) && wish.offload == placed.plan.offload
 }
 
 fn choice(

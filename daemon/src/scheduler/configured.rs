@@ -69,12 +69,7 @@ impl ConfiguredLoader {
             sequences: config.parallel,
             speculation: config.speculative,
             sandbox: config.sandbox,
-            states: States::new(
-                self.registry.clone(),
-                config.state_disk,
-                config.state_memory,
-                self.tasks.clone(),
-            ),
+            states: States::new(self.registry.clone(), config.state_disk, self.tasks.clone()),
         }
     }
 }

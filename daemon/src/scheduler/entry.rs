@@ -74,6 +74,17 @@ pub(super) struct Ready {
     pub(super) load_time: Duration,
 }
 
+/// When a model is unloaded if no request comes; later is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Expiry {
+    /// Then.
+    At(Instant),
+    /// The idle clock of a busy or loading model has not started.
+    WhenIdle,
+    /// It stays.
+    Never,
+}
+
 impl Entry {
     pub(super) fn ready(&self) -> Option<&Ready> {
         match &self.state {
@@ -103,6 +114,11 @@ impl Entry {
         self.ready().is_some_and(|ready| ready.leases == 0)
     }
 
+    /// Whether it leaves as soon as it is idle, as a client asked.
+    pub(super) fn is_sent_away(&self) -> bool {
+        self.keep_alive == KeepAlive::For(Duration::ZERO)
+    }
+
     /// When it is unloaded if no request comes and it is not pinned.
     pub(super) fn expires(&self) -> Option<Instant> {
         match (self.ready()?, self.keep_alive) {
@@ -113,7 +129,7 @@ impl Entry {
 }
 
 /// The entry as a line of the list.
-pub(super) fn summary(entry: &Entry, pinned: bool) -> ModelSummary {
+pub(super) fn summary(entry: &Entry, pinned: bool, expiry: Expiry) -> ModelSummary {
     let ready = entry.ready();
     ModelSummary {
         name: entry.request.name.clone(),
@@ -127,12 +143,10 @@ pub(super) fn summary(entry: &Entry, pinned: bool) -> ModelSummary {
             (State::Stopping, _) => "stopping",
         },
         active: ready.map_or(0, |ready| ready.leases),
-        expires: match (entry.expires(), entry.keep_alive) {
-            _ if pinned => None,
-            (Some(at), _) => Some(at),
-            // The idle clock of a busy model has not started.
-            (None, KeepAlive::For(stay)) => Some(Instant::now() + stay),
-            (None, KeepAlive::Always) => None,
+        expires: match (expiry, entry.keep_alive) {
+            (Expiry::At(at), _) => Some(at),
+            (Expiry::WhenIdle, KeepAlive::For(stay)) => Some(Instant::now() + stay),
+            (Expiry::WhenIdle, KeepAlive::Always) | (Expiry::Never, _) => None,
         },
         keep_alive: entry.keep_alive,
         pinned,

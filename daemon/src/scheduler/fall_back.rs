@@ -13,7 +13,7 @@ use crate::memory::Need;
 pub struct OnCpu {
     /// The settings, without layers on accelerators.
     pub settings: LoadSettings,
-    /// The memory that it is expected to take.
+    /// The memory that it is expected to take, without a host cache.
     pub need: Need,
     /// Smaller settings, as in [`LoadRequest::smaller`].
     pub smaller: Arc<[Smaller]>,
@@ -29,6 +29,7 @@ impl LoadRequest {
         reason.clone_into(&mut self.layers_reason);
         self.fallback = None;
         self.fell_back = true;
+        self.add_host_cache();
         self
     }
 

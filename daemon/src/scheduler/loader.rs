@@ -160,7 +160,8 @@ impl StoreLoader {
         if placement.backend.is_none() {
             load.settings.gpu_layers = 0;
         }
-        let saver = self.states.gather(name, state_key, &mut files).await;
+        let cache = request.host_cache;
+        let saver = self.states.gather(name, state_key, cache, &mut files).await;
         let failed = |source| Error::runner(&request.name, source);
         let cpu = match &self.cpu {
             Some(modules) => modules.choice().await,
@@ -208,7 +209,6 @@ impl StoreLoader {
             load: request.settings,
             sequences: request.configured.parallel.unwrap_or(self.sequences),
             kernels: !self.program.args.iter().any(|it| *it == Kernels::OFF),
-            host_cache: 0,
             names_context: false,
             names_kv_type: false,
             names_sequences: false,

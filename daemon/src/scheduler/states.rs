@@ -34,8 +34,6 @@ pub struct States {
     registry: Registry,
     /// Most bytes of all files; 0 saves none.
     disk: u64,
-    /// Size of a runner's host cache in bytes; `None` lets it choose.
-    memory: Option<u64>,
     tasks: TaskTracker,
 }
 
@@ -66,25 +64,25 @@ enum Error {
 }
 
 impl States {
-    /// Saves at most `disk` bytes in files, with a host cache of `memory` bytes for each runner. `tasks` holds the tasks that follow
-    /// what runners do with their states.
-    pub fn new(registry: Registry, disk: u64, memory: Option<u64>, tasks: TaskTracker) -> Self {
+    /// Saves at most `disk` bytes in files. `tasks` holds the tasks that follow what runners do with their states.
+    pub fn new(registry: Registry, disk: u64, tasks: TaskTracker) -> Self {
         Self {
             registry,
             disk,
-            memory,
             tasks,
         }
     }
 
-    /// Opens the saved states of a model for a runner that is about to start. `None` when both budgets are 0.
+    /// Opens the saved states of a model for a runner that is about to start, with a host cache of `memory` bytes, or of the size that the
+    /// runner chooses. `None` when both budgets are 0.
     pub(super) async fn gather(
         &self,
         model: ModelName,
         state_key: Digest,
+        memory: Option<u64>,
         files: &mut Files,
     ) -> Option<StateSaver> {
-        if self.disk == 0 && self.memory == Some(0) {
+        if self.disk == 0 && memory == Some(0) {
             return None;
         }
         let most = if self.disk == 0 { 0 } else { MAX_STATES };
@@ -100,7 +98,7 @@ impl States {
         let mut offered = Vec::new();
         let mut setup = HostCacheSetup {
             model: state_key.to_string(),
-            memory: self.memory,
+            memory,
             files: Vec::new(),
         };
         for state in saved {

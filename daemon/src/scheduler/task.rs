@@ -1,6 +1,7 @@
 //! The task that owns the table of loaded models. Nothing else changes the table.
 
 mod decision;
+mod expiry;
 mod pressure;
 mod reasons;
 mod reports;
@@ -227,7 +228,7 @@ impl Task {
 
     fn acquire(&mut self, request: LoadRequest, reply: oneshot::Sender<Result<Lease, Error>>) {
         self.move_pin(&request);
-        let waiter = Waiter {
+        let mut waiter = Waiter {
             request,
             reply,
             since: Instant::now(),
@@ -261,6 +262,7 @@ impl Task {
             self.refuse(waiter, Error::Busy { waiting });
             return;
         }
+        waiter.request.count_host_cache(self.machine.memory());
         let loading = found.and_then(|(id, _)| self.table.get_mut(&id));
         match loading.map(|entry| &mut entry.state) {
             Some(State::Loading { waiters, .. }) => waiters.push(waiter),
@@ -394,17 +396,10 @@ impl Task {
         self.pins.contains_key(&entry.request.key)
     }
 
-    /// When models are unloaded if no request comes; a pinned model has no such time.
-    fn expiries(&self) -> impl Iterator<Item = (u64, Instant)> {
-        let entries = self.table.iter();
-        let entries = entries.filter(|(_, entry)| !self.is_pinned(entry));
-        entries.filter_map(|(id, entry)| Some((*id, entry.expires()?)))
-    }
-
     fn list(&self) -> Vec<ModelSummary> {
         let entries = self.table.values();
         entries
-            .map(|entry| summary(entry, self.is_pinned(entry)))
+            .map(|entry| summary(entry, self.is_pinned(entry), self.expiry(entry)))
             .collect()
     }
 

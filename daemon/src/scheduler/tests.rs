@@ -214,6 +214,8 @@ fn request(name: &str, context: u32) -> LoadRequest {
         layers_reason: String::new(),
         need: Need::default(),
         smaller: Arc::from([]),
+        state_memory: Some(0),
+        host_cache: None,
         fallback: None,
         fell_back: false,
         configured: ModelSettings::default(),

@@ -83,7 +83,6 @@ impl ResolvedModel {
             load: options.load,
             sequences: self.configured.parallel.unwrap_or(config.parallel),
             kernels: config.kernels != Kernels::Off,
-            host_cache: config.state_memory.unwrap_or(0),
             names_context: options.names_context
                 || self.configured.context_length.is_some()
                 || config.is_set("context_length"),
@@ -128,6 +127,11 @@ impl ResolvedModel {
                 layers_reason: demand.reason,
                 need: demand.need,
                 smaller: demand.smaller,
+                state_memory: match demand.keeps_states {
+                    true => config.state_memory,
+                    false => Some(0),
+                },
+                host_cache: None,
                 fallback,
                 fell_back: false,
                 configured: self.configured.clone(),

@@ -15,7 +15,6 @@ use super::super::{Lease, LoadRequest};
 use super::decision::Decision;
 use super::reasons::reload_text;
 use super::{Notice, Task};
-use crate::duration::KeepAlive;
 use crate::error::Error;
 use crate::memory::Need;
 
@@ -63,13 +62,10 @@ impl Task {
             .map(|(id, _)| id)
             .collect();
         for id in over {
-            let why = match self.table.get(&id).map(|entry| entry.keep_alive) {
-                Some(KeepAlive::For(stay)) if !stay.is_zero() => {
-                    format!("it was not used for {} s", stay.as_secs_f64())
-                }
-                _ => "a client asked for it".into(),
-            };
-            self.stop(id, why);
+            if let Some(entry) = self.table.get(&id) {
+                let why = self.expiry_text(entry);
+                self.stop(id, why);
+            }
         }
     }
 

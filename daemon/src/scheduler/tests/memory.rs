@@ -377,8 +377,9 @@ fn reducible(name: &str, megabytes: u64, smaller: u64) -> LoadRequest {
             context: 50,
             ..request.settings
         },
-        sequences: 4,
+        sequences: Some(4),
         need: sized(name, smaller).need,
+        host_cache: None,
         text: "a context of 50 tokens instead of 100".into(),
     };
     LoadRequest {
@@ -510,6 +511,81 @@ async fn a_pinned_model_keeps_those_that_leave_with_it() {
         .unwrap();
     let error = bench.take(sized("other", 500)).await.unwrap_err();
     assert_eq!(error.code(), "all_pinned");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_host_cache_counts_and_is_given_up_first() {
+    // A sixteenth of what is available is 100 MB.
+    let bench = bench_of(usize::MAX, 64, budget(1000), Shared::with(1600 * MB));
+    let keeping_states = |name: &str, megabytes| LoadRequest {
+        state_memory: None,
+        ..sized(name, megabytes)
+    };
+    let host = async |name: &str| {
+        let seen = bench.scheduler.list().await;
+        let seen = seen.iter().find(|seen| seen.name.model() == name);
+        seen.map(|seen| seen.need.usage.host() / MB)
+    };
+    bench.use_once(keeping_states("a", 400)).await;
+    bench.use_once(keeping_states("b", 420)).await;
+    assert_eq!((host("a").await, host("b").await), (None, Some(520)));
+    bench.use_once(keeping_states("c", 950)).await;
+    assert_eq!(host("c").await, Some(950));
+    let texts = kinds(&bench, "c");
+    assert!(
+        texts[0]
+            .1
+            .ends_with("with no host cache, because 1.0 GB are all that models may take"),
+        "{texts:?}"
+    );
+    // A configured size is kept.
+    let configured = LoadRequest {
+        state_memory: Some(100 * MB),
+        ..sized("d", 950)
+    };
+    let error = bench.take(configured).await.unwrap_err();
+    assert_eq!(error.code(), "out_of_memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_leaves_together_expires_with_its_last_model() {
+    let bench = bench_of_bytes(1000);
+    let member = |name: &str, stay: u64| LoadRequest {
+        keep_alive: Some(KeepAlive::For(Duration::from_secs(stay))),
+        configured: ModelSettings {
+            group: Some(Group::Together("rag".into())),
+            ..ModelSettings::default()
+        },
+        ..sized(name, 100)
+    };
+    bench.use_once(member("embed", 10)).await;
+    bench.use_once(member("chat", 60)).await;
+    bench.use_once(sized("other", 100)).await;
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(bench.names().await.len(), 3);
+    let seen = bench.scheduler.list().await;
+    let expires = |name: &str| {
+        let seen = seen.iter().find(|seen| seen.name.model() == name);
+        seen.and_then(|seen| seen.expires)
+    };
+    assert_eq!(expires("embed"), expires("chat"));
+    // A lease on one keeps all of them.
+    let busy = bench.take(member("chat", 60)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    drop(busy);
+    assert_eq!(bench.names().await.len(), 3);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(bench.names().await, ["other:latest"]);
+    let why = kinds(&bench, "embed");
+    let text = "is unloaded: no model of its group 'rag' was used for a while".to_owned();
+    assert!(why.contains(&(EventKind::Unloading, text)), "{why:?}");
+
+    // What a client unloads leaves alone.
+    bench.use_once(member("embed", 10)).await;
+    bench.use_once(member("chat", 60)).await;
+    let unloading = bench.scheduler.unload(Which::Key(key("chat")), false).await;
+    assert_eq!(unloading, Unloading::Done);
+    assert_eq!(bench.names().await, ["embed:latest", "other:latest"]);
 }
 
 /// A request for a model that fails on its accelerator, and takes so many megabytes on the CPU.
