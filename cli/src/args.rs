@@ -283,7 +283,7 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Remove files of the store that no model needs.
     ///
-    /// The daemon does so by itself once a day.
+    /// It removes blobs that no model names, which the daemon does by itself once a day, and unfinished downloads that no job continues.
     #[command(after_help = "Example:\n  slm gc")]
     Gc,
     /// Show the versions of this program and of the daemon.

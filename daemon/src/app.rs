@@ -1,5 +1,7 @@
 //! The state that all routes share. Cheap to clone.
 
+use std::collections::BTreeSet;
+
 use api::JobKind;
 use registry::{ModelName, Registry};
 
@@ -62,12 +64,7 @@ impl App {
     /// # Errors
     /// When the jobs cannot be listed or the files cannot be removed.
     pub(crate) async fn remove_partials(&self, name: &ModelName) -> Result<(), Error> {
-        let jobs = self.transfers.list().await?;
-        let text = name.to_string();
-        let is_pulled = jobs
-            .iter()
-            .any(|job| job.kind == JobKind::Pull && !job.state.is_over() && job.model == text);
-        if is_pulled {
+        if self.pulled().await?.contains(&name.to_string()) {
             return Ok(());
         }
         let bytes = self.registry.remove_partials(name).await?;
@@ -75,5 +72,29 @@ impl App {
             tracing::info!(model = %name, bytes, "removed what was fetched");
         }
         Ok(())
+    }
+
+    /// The unfinished downloads that no job continues: their models, and their bytes.
+    ///
+    /// # Errors
+    /// When the jobs cannot be listed or the files cannot be read.
+    pub(crate) async fn left_downloads(&self) -> Result<(BTreeSet<String>, u64), Error> {
+        let partials = self.registry.partials().await?;
+        let pulled = self.pulled().await?;
+        let mut left = (BTreeSet::new(), 0_u64);
+        for (models, bytes) in partials {
+            if models.is_disjoint(&pulled) {
+                left.0.extend(models);
+                left.1 = left.1.saturating_add(bytes);
+            }
+        }
+        Ok(left)
+    }
+
+    /// The models that jobs pull, or will pull.
+    async fn pulled(&self) -> Result<BTreeSet<String>, Error> {
+        let jobs = self.transfers.list().await?.into_iter();
+        let open = jobs.filter(|job| job.kind == JobKind::Pull && !job.state.is_over());
+        Ok(open.map(|job| job.model).collect())
     }
 }

@@ -24,6 +24,10 @@ pub(crate) struct Facts<'facts> {
     pub(crate) home: &'facts str,
     /// The file system of the store.
     pub(crate) disk: Option<&'facts Disk>,
+    /// Bytes of blobs that no model needs.
+    pub(crate) unnamed_blobs: u64,
+    /// Bytes of unfinished downloads that no job continues.
+    pub(crate) left_downloads: u64,
     /// Main memory now.
     pub(crate) memory: Option<&'facts Memory>,
     /// The devices.
@@ -44,6 +48,7 @@ pub(crate) struct Facts<'facts> {
 pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut all = vec![home(facts)];
     all.extend(disk(facts.disk));
+    all.push(store(facts));
     all.extend(memory(facts.memory));
     all.extend(facts.missing_runner.map(|path| {
         Finding::problem(
@@ -109,6 +114,27 @@ fn disk(disk: Option<&Disk>) -> Vec<Finding> {
             .with_remedy("move the home to a local solid state disk: SLM_HOME")
     }));
     found
+}
+
+/// What `slm gc` would remove.
+fn store(facts: &Facts<'_>) -> Finding {
+    let parts = [
+        (facts.unnamed_blobs, "blobs that no model needs"),
+        (
+            facts.left_downloads,
+            "unfinished downloads that no job continues",
+        ),
+    ];
+    let parts = parts.iter().filter(|(bytes, _)| *bytes > 0);
+    let parts: Vec<String> = parts
+        .map(|(bytes, what)| format!("{} of {what}", Bytes(*bytes)))
+        .collect();
+    match facts.left_downloads {
+        _ if parts.is_empty() => Finding::ok("store", "nothing is left over in the store"),
+        0 => Finding::note("store", parts.join(", ")).with_remedy("slm gc removes them"),
+        _ => Finding::note("store", parts.join(", "))
+            .with_remedy("slm gc removes them; slm pull MODEL continues a download instead"),
+    }
 }
 
 fn memory(memory: Option<&Memory>) -> Option<Finding> {

@@ -223,6 +223,7 @@ pub(crate) fn gc_report(report: registry::GcReport) -> GcReport {
     }
     GcReport {
         removed: report.removed.iter().map(ToString::to_string).collect(),
+        downloads: 0,
         bytes: report.bytes,
         blocked_by: report.blocked_by.iter().map(ToString::to_string).collect(),
         unknown_files: report.strange.len(),

@@ -32,11 +32,19 @@ fn summary(report: &GcReport) -> String {
             report.unknown_files
         );
     }
-    match report.removed.len() {
-        0 => "nothing to remove".to_owned(),
-        count => format!(
+    let parts = [
+        (report.removed.len() as u64, "blob"),
+        (report.downloads, "unfinished download"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts
+        .map(|(count, what)| text::count(*count, what))
+        .collect();
+    match parts.is_empty() {
+        true => "nothing to remove".to_owned(),
+        false => format!(
             "removed {}, {}",
-            text::count(count as u64, "blob"),
+            parts.join(" and "),
             text::bytes(report.bytes)
         ),
     }
@@ -53,6 +61,8 @@ mod tests {
         report.removed = vec!["sha256:b179".to_owned()];
         report.bytes = 98_362_432;
         insta::assert_snapshot!(summary(&report), @"removed 1 blob, 98.4 MB");
+        report.downloads = 2;
+        insta::assert_snapshot!(summary(&report), @"removed 1 blob and 2 unfinished downloads, 98.4 MB");
         report.unknown_files = 1;
         insta::assert_snapshot!(summary(&report), @r"
         nothing is removed, because there are unknown files among the manifests: 1

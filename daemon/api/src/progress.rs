@@ -82,6 +82,9 @@ pub struct VerifyReport {
 pub struct GcReport {
     /// Blobs that were removed, as `sha256:<hex>`.
     pub removed: Vec<String>,
+    /// Number of models whose unfinished downloads were removed.
+    #[serde(default)]
+    pub downloads: u64,
     /// Bytes that were freed.
     pub bytes: u64,
     /// Models with damaged manifests. What they need is not known, so nothing is removed while there is one.

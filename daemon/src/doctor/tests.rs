@@ -61,6 +61,8 @@ fn check(
         home_mode: Some(0o700),
         home: "/home/ann/slm",
         disk: Some(&disk),
+        unnamed_blobs: 0,
+        left_downloads: 0,
         memory: Some(&memory),
         probed: &probed(report),
         missing_runner: None,
@@ -134,6 +136,8 @@ fn the_home_the_runner_and_the_configuration_are_looked_at() {
         home_mode: Some(0o755),
         home: "/home/ann/slm",
         disk: None,
+        unnamed_blobs: 800_000_000,
+        left_downloads: 1_200_000_000,
         memory: None,
         probed: &probed(Report::default()),
         missing_runner: Some("/opt/slm-runner"),
@@ -146,6 +150,8 @@ fn the_home_the_runner_and_the_configuration_are_looked_at() {
         unusual(&facts),
         [
             "Note home: other users may read /home/ann/slm | chmod 700 /home/ann/slm",
+            "Note store: 800 MB of blobs that no model needs, 1.2 GB of unfinished downloads that no job continues | \
+             slm gc removes them; slm pull MODEL continues a download instead",
             "Problem daemon: the program of runners is missing: /opt/slm-runner | \
              install slm again: installer/install.sh",
             "Note sandbox: runners are not confined | \

@@ -18,7 +18,7 @@ use crate::{blocking, fs};
     path = api::routes::DOCTOR,
     responses(
         (status = 200, description = "The findings", body = DoctorResponse),
-        (status = "5XX", description = "The daemon stops", body = ErrorBody),
+        (status = "5XX", description = "The store cannot be read, or the daemon stops", body = ErrorBody),
     ),
     tag = "slm"
 )]
@@ -33,6 +33,8 @@ pub(crate) async fn get(State(app): State<App>) -> Result<Json<DoctorResponse>, 
         (disk, fs::mode(&home), fs::is_file(&runner))
     })
     .await?;
+    let (_, unnamed_blobs) = app.registry.unnamed_blobs().await?;
+    let (_, left_downloads) = app.left_downloads().await?;
     let program = app.devices.program().display().to_string();
     let home = app.shown_home();
     let memory = app.devices.memory();
@@ -41,6 +43,8 @@ pub(crate) async fn get(State(app): State<App>) -> Result<Json<DoctorResponse>, 
         home_mode,
         home: home.as_deref().unwrap_or("the home"),
         disk: disk.as_ref(),
+        unnamed_blobs,
+        left_downloads,
         memory: memory.as_ref(),
         probed: &probed,
         missing_runner: (!has_runner).then_some(&program),

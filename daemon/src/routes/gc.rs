@@ -3,14 +3,16 @@
 use api::{ErrorBody, GcReport};
 use axum::Json;
 use axum::extract::State;
+use registry::ModelName;
 
 use crate::app::App;
+use crate::detached::detached;
 use crate::error::Error;
 use crate::wire;
 
-/// Removes every blob that no model and no running operation needs.
+/// Removes every blob that no model and no running operation needs, and unfinished downloads that no job continues.
 ///
-/// The daemon does so by itself once a day. *Detach*.
+/// The daemon removes such blobs by itself once a day, and unfinished downloads after a month. *Detach*.
 #[utoipa::path(
     post,
     path = api::routes::GC,
@@ -21,6 +23,22 @@ use crate::wire;
     tag = "slm"
 )]
 pub(crate) async fn post(State(app): State<App>) -> Result<Json<GcReport>, Error> {
+    detached(collect(app)).await.map(Json)
+}
+
+async fn collect(app: App) -> Result<GcReport, Error> {
     let report = app.registry.gc().await?;
-    Ok(Json(wire::gc_report(report)))
+    let is_blocked = report.is_blocked();
+    let mut report = wire::gc_report(report);
+    if is_blocked {
+        return Ok(report);
+    }
+    let (models, _) = app.left_downloads().await?;
+    let names = models.iter().filter_map(|name| ModelName::parse(name).ok());
+    for name in names {
+        let bytes = app.registry.remove_partials(&name).await?;
+        report.downloads += 1;
+        report.bytes = report.bytes.saturating_add(bytes);
+    }
+    Ok(report)
 }

@@ -50,6 +50,30 @@ impl Registry {
             .await
     }
 
+    /// The number and bytes of blobs that [`Registry::gc`] would remove.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub async fn unnamed_blobs(&self) -> Result<(u64, u64)> {
+        let _gate = self.0.gate.read().await;
+        let needed = self.needed_now().await?;
+        let kept = self.0.index.kept_manifests().await?;
+        self.on_disk(move |store| {
+            let survey = Survey::of(store, needed, &kept)?;
+            let unnamed = survey.unnamed(store)?;
+            let bytes = unnamed.iter().map(|(_, bytes)| bytes);
+            Ok((unnamed.len() as u64, bytes.sum()))
+        })
+        .await
+    }
+
+    /// The blobs that leases and running operations name.
+    async fn needed_now(&self) -> Result<HashSet<Digest>> {
+        let mut needed = self.0.index.leased(Timestamp::now()).await?;
+        needed.extend(relock(&self.0.pins).keys());
+        Ok(needed)
+    }
+
     /// Ends the leases of blobs and removes the blobs that nothing needs. A later collection removes what cannot be removed now.
     pub(crate) async fn let_go(&self, digests: Vec<Digest>) {
         if digests.is_empty() {
@@ -70,8 +94,7 @@ impl Registry {
     pub(super) async fn collect(&self, candidates: Option<HashSet<Digest>>) -> Result<GcReport> {
         // Exclusive from here on: no operation can begin to rely on a blob between the check and its removal.
         let _gate = self.0.gate.write().await;
-        let mut needed = self.0.index.leased(Timestamp::now()).await?;
-        needed.extend(relock(&self.0.pins).keys());
+        let needed = self.needed_now().await?;
         let kept = self.0.index.kept_manifests().await?;
         let (report, derived) = self
             .on_disk(move |store| sweep(store, needed, &kept, candidates))
@@ -85,51 +108,88 @@ impl Registry {
     }
 }
 
+/// What the manifests on the disk say about the need for blobs.
+struct Survey {
+    /// Without blobs that were removed.
+    report: GcReport,
+    /// Blobs that something names.
+    needed: HashSet<Digest>,
+    /// The state keys of the models.
+    computing: HashSet<Digest>,
+}
+
+impl Survey {
+    /// Reads the manifests from their files, not from the index: a wrong row would cost a model.
+    fn of(
+        store: &Store,
+        mut needed: HashSet<Digest>,
+        kept: &HashMap<ModelName, KeptManifest>,
+    ) -> Result<Self> {
+        let ManifestNames { names, strange } = store.walk()?;
+        let mut report = GcReport {
+            strange,
+            ..GcReport::default()
+        };
+        let mut computing = HashSet::new();
+        for place in names {
+            // A manifest that is gone by now was removed, and needs no blob.
+            let Some(file) = store.read_manifest(&place.name)? else {
+                continue;
+            };
+            // The blobs of the kept manifest are needed until it has mended the damaged one.
+            if let Some(kept) = kept.get(&file.name)
+                && kept.digest != file.digest
+                && settle::fault(store, &file)?.is_some()
+            {
+                needed.extend(&kept.blobs);
+            }
+            match file.manifest {
+                Ok(manifest) => {
+                    computing.insert(manifest.state_key());
+                    needed.extend(manifest.blobs().map(|layer| layer.digest));
+                }
+                Err(_) => report.blocked_by.push(file.name),
+            }
+        }
+        Ok(Self {
+            report,
+            needed,
+            computing,
+        })
+    }
+
+    /// Blobs that nothing names, with their sizes; none where the needed blobs are unknown.
+    fn unnamed(&self, store: &Store) -> Result<Vec<(Digest, u64)>> {
+        if self.report.is_blocked() {
+            return Ok(Vec::new());
+        }
+        let blobs = store.all_blobs()?.into_iter();
+        let unnamed = blobs.filter_map(|(digest, kind)| match kind {
+            Kind::File(stamp) if !self.needed.contains(&digest) => Some((digest, stamp.size)),
+            _ => None,
+        });
+        Ok(unnamed.collect())
+    }
+}
+
 /// Returns the digests under which the index knows the removed translations.
-/// Manifests are read from their files, not from the index: a wrong row would cost a model.
 fn sweep(
     store: &Store,
-    mut needed: HashSet<Digest>,
+    needed: HashSet<Digest>,
     kept: &HashMap<ModelName, KeptManifest>,
     candidates: Option<HashSet<Digest>>,
 ) -> Result<(GcReport, Vec<Digest>)> {
-    let ManifestNames { names, strange } = store.walk()?;
-    let mut report = GcReport {
-        strange,
-        ..GcReport::default()
-    };
-    let mut computing = HashSet::new();
-    for place in names {
-        // A manifest that is gone by now was removed, and needs no blob.
-        let Some(file) = store.read_manifest(&place.name)? else {
-            continue;
-        };
-        // The blobs of the kept manifest are needed until it has mended the damaged one.
-        if let Some(kept) = kept.get(&file.name)
-            && kept.digest != file.digest
-            && settle::fault(store, &file)?.is_some()
-        {
-            needed.extend(&kept.blobs);
-        }
-        match file.manifest {
-            Ok(manifest) => {
-                computing.insert(manifest.state_key());
-                needed.extend(manifest.blobs().map(|layer| layer.digest));
-            }
-            Err(_) => report.blocked_by.push(file.name),
-        }
-    }
+    let survey = Survey::of(store, needed, kept)?;
     // States can be computed again, so states of damaged manifests go as well: they hold prompts of users for models that may be gone.
-    store.keep_states_of(&computing)?;
+    store.keep_states_of(&survey.computing)?;
+    let unnamed = survey.unnamed(store)?;
+    let mut report = survey.report;
     if !report.is_blocked() {
-        for (digest, kind) in store.all_blobs()? {
+        for (digest, _) in unnamed {
             let candidate = candidates
                 .as_ref()
                 .is_none_or(|candidates| candidates.contains(&digest));
-            if !candidate || needed.contains(&digest) || !matches!(kind, Kind::File(_)) {
-                continue;
-            }
-            if let Some(bytes) = store.remove_blob(&digest)? {
+            if candidate && let Some(bytes) = store.remove_blob(&digest)? {
                 report.removed.push(digest);
                 report.bytes += bytes;
             }

@@ -1,10 +1,11 @@
 //! Saved jobs, and removing the partial blobs of cancelled ones.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 
-use crate::{Digest, ModelName, Registry, error::Result};
+use crate::{Digest, ModelName, Registry, error::Result, store::Store};
 
 /// How long a cancelled transfer may take to release its blob: a busy disk takes seconds to sync the last bytes.
 const LETTING_GO: Duration = Duration::from_secs(10);
@@ -62,6 +63,14 @@ impl Registry {
     /// When the index cannot be written.
     pub async fn forget_job(&self, id: u64) -> Result<()> {
         self.0.index.forget_job(id.cast_signed()).await
+    }
+
+    /// Every blob that was fetched in part: the models that it was fetched for, and its bytes.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn partials(&self) -> Result<Vec<(BTreeSet<String>, u64)>> {
+        self.on_disk(Store::partials).await
     }
 
     /// Removes the partial blobs of a model. Blobs that another model needs too stay.

@@ -156,16 +156,25 @@ impl Store {
 
     /// The partial blobs of a model.
     pub(crate) fn partials_of(&self, model: &str) -> Result<Vec<Digest>> {
+        let notes = self.notes()?.into_iter();
+        let of_model = notes.filter(|note| note.models().contains(model));
+        Ok(of_model.map(|note| note.wanted.key).collect())
+    }
+
+    /// Every partial blob: the models that it was fetched for, and its bytes.
+    pub(crate) fn partials(&self) -> Result<Vec<(BTreeSet<String>, u64)>> {
+        let notes = self.notes()?.into_iter();
+        let partials = notes.map(|note| (note.models(), total(&note.written)));
+        Ok(partials.collect())
+    }
+
+    fn notes(&self) -> Result<Vec<Note>> {
         let names = fs::names(&self.temp_folder())?;
         let keys = names.iter().filter_map(|name| {
             let digits = name.strip_prefix(PREFIX)?.strip_suffix(NOTE)?;
             Digest::from_hex(digits)
         });
-        let is_of_model = |key: &Digest| {
-            let note = self.note(key);
-            note.is_some_and(|note| note.models().contains(model))
-        };
-        Ok(keys.filter(is_of_model).collect())
+        Ok(keys.filter_map(|key| self.note(&key)).collect())
     }
 
     /// Removes a model from the note of a blob, and the blob with the last model. Returns the removed bytes.

@@ -231,7 +231,7 @@ async fn garbage_is_collected_on_request() {
     let report = service.post("/slm/v1/store/gc", json!({})).await.json();
     assert_eq!(
         report,
-        json!({"removed": [digest.to_string()], "bytes": 11, "blocked_by": [], "unknown_files": 0})
+        json!({"removed": [digest.to_string()], "downloads": 0, "bytes": 11, "blocked_by": [], "unknown_files": 0})
     );
     assert!(!blob.exists());
 }

@@ -224,6 +224,39 @@ async fn a_cancelled_pull_keeps_its_bytes_without_remove() {
 }
 
 #[tokio::test]
+async fn the_bytes_of_a_cancelled_pull_are_found_by_the_doctor_and_removed_by_gc() {
+    let world = World::new().await;
+    let left_over = async || {
+        let found = world.service.get("/slm/v1/doctor").await.json();
+        let findings = found["findings"].as_array().unwrap().iter();
+        let store = findings.clone().find(|finding| finding["area"] == "store");
+        store.unwrap()["text"].as_str().unwrap().to_owned()
+    };
+    let gc = async || {
+        world
+            .service
+            .post("/slm/v1/store/gc", json!({}))
+            .await
+            .json()
+    };
+    let body = json!({"model": "mine", "background": true});
+    let lines = world.pull_until(body, &half()).await;
+    assert_eq!(gc().await["downloads"], 0, "a job continues it");
+    assert_eq!(left_over().await, "nothing is left over in the store");
+    assert_eq!(world.change("cancel").await["state"], "cancelled");
+    drop(lines);
+    assert_eq!(
+        left_over().await,
+        "0.5 MB of unfinished downloads that no job continues"
+    );
+    let report = gc().await;
+    assert_eq!(report["downloads"], 1, "{report}");
+    assert_eq!(report["bytes"], LARGE / 2, "{report}");
+    world.until_no_partial_files().await;
+    assert_eq!(left_over().await, "nothing is left over in the store");
+}
+
+#[tokio::test]
 async fn a_model_that_is_being_pulled_can_be_removed() {
     let world = World::new().await;
     let body = json!({"model": "mine", "background": true});
