@@ -83,6 +83,8 @@ pub enum Choice {
     Of(String),
     /// The one at this path.
     File(FileName),
+    /// A quantization of the model that the file at this path is, or the usual one.
+    Variant(Option<FileName>, String),
 }
 
 impl Reference {
@@ -347,7 +349,7 @@ fn hub(text: &str) -> Result<Reference, String> {
     };
     let tag = match &choice {
         Choice::Usual => crate::name::DEFAULT_TAG.to_owned(),
-        Choice::Of(tag) => tag.clone(),
+        Choice::Of(tag) | Choice::Variant(_, tag) => tag.clone(),
         Choice::File(file) => {
             let file = file.as_str();
             let stem = file

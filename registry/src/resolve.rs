@@ -182,7 +182,7 @@ pub(crate) fn plan(
             token: bases.token.clone(),
             repo: repo.clone(),
             choice: match (&reference.variant, choice) {
-                (Some(variant), Choice::Usual) => Choice::Of(variant.to_string()),
+                (Some(variant), Choice::Usual) => Choice::Variant(None, variant.to_string()),
                 (_, choice) => choice.clone(),
             },
             revision: revision.clone(),
@@ -288,7 +288,7 @@ impl Hosts {
                     base: self.hub.clone(),
                     token: self.token.clone(),
                     repo: place.repo.clone(),
-                    choice: Choice::Of(name.to_string()),
+                    choice: Choice::Variant(Some(place.file.clone()), name.to_string()),
                     revision: place.revision.clone(),
                     digest: None,
                 }));

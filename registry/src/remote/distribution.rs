@@ -152,7 +152,7 @@ impl Distribution {
                 Vec::new().into_iter()
             }
         };
-        let quantized = tags.filter(|tag| *tag != self.tag && !quantization(tag).is_empty());
+        let quantized = tags.filter(|tag| *tag != self.tag && *tag != model_of(tag));
         let quantized: Vec<String> = quantized.take(MOST_VARIANTS).collect();
         let found: Vec<_> = quantized
             .iter()
@@ -163,7 +163,9 @@ impl Distribution {
         let mut found: Vec<RemoteVariant> = found.into_iter().flatten().collect();
         let same =
             |variant: &RemoteVariant| variant.digest.is_some() && variant.digest == own.digest;
-        let model = match found.iter().find(|variant| same(variant)) {
+        let named = |variant: &&RemoteVariant| same(variant) && model_of(&variant.name) == self.tag;
+        let usual = found.iter().find(named);
+        let model = match usual.or_else(|| found.iter().find(|variant| same(variant))) {
             Some(usual) => model_of(&usual.name).to_owned(),
             None if self.tag == DEFAULT_TAG => String::new(),
             None => self.tag.clone(),
@@ -406,10 +408,16 @@ impl Distribution {
     }
 }
 
-/// A tag without the quantization at its end and the hyphen before it.
+/// A tag without the quantization at its end and the hyphen before it; the tag itself where it ends with none.
 fn model_of(tag: &str) -> &str {
-    let end = tag.len().saturating_sub(quantization(tag).len());
-    tag.get(..end).unwrap_or(tag).trim_end_matches('-')
+    let quantization = quantization(tag);
+    let end = tag.len().saturating_sub(quantization.len());
+    match tag.get(end..) {
+        Some(last) if !last.is_empty() && last.eq_ignore_ascii_case(&quantization) => {
+            tag[..end].trim_end_matches('-')
+        }
+        _ => tag,
+    }
 }
 
 fn kind_of(media_type: &str) -> String {

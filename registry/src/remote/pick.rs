@@ -87,26 +87,17 @@ pub(crate) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Pic
                 })
                 .ok_or_else(|| no_such(None))?
         }
-        Choice::Of(wanted) => {
-            let same = |text: &str| text.eq_ignore_ascii_case(wanted);
-            // A name in the store is the end of a path, with hyphens for slashes.
-            let named = groups.iter().find(|group| {
-                let flat = group.stem.replace('/', "-");
-                let end = flat.len().saturating_sub(80);
-                same(&group.stem) || same(&flat) || flat.get(end..).is_some_and(same)
-            });
-            let found = named.or_else(|| {
-                groups
-                    .iter()
-                    .find(|group| same(&group.quantization))
-                    .or_else(|| {
-                        groups
-                            .iter()
-                            .find(|group| same(file_name(&group.stem)) || same(folder(&group.stem)))
-                    })
-            });
+        Choice::Of(wanted) => (
+            find(&groups.iter().collect::<Vec<_>>(), wanted)
+                .ok_or_else(|| no_such(Some(wanted.clone())))?,
+            "asked for",
+        ),
+        Choice::Variant(file, wanted) => {
+            let of = file.clone().map_or(Choice::Usual, Choice::File);
+            let weights = pick(files, &of, place)?.weights;
+            let same_model = of_model(&groups, weights[0]);
             (
-                found.ok_or_else(|| no_such(Some(wanted.clone())))?,
+                find(&same_model, wanted).ok_or_else(|| no_such(Some(wanted.clone())))?,
                 "asked for",
             )
         }
@@ -159,7 +150,7 @@ pub(crate) fn pick(files: &[Listed], choice: &Choice, place: &str) -> Result<Pic
 /// A variant of a listing: one quantization of the model that a choice means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListedVariant {
-    /// What [`Choice::Of`] takes for it.
+    /// What [`Choice::Variant`] takes for it.
     pub(crate) name: String,
     /// The quantization in its name, in capitals; empty where there is none.
     pub(crate) quantization: String,
@@ -181,17 +172,10 @@ pub(crate) fn variants(
     choice: &Choice,
     place: &str,
 ) -> Result<Vec<ListedVariant>, Error> {
-    let usual = pick(files, choice, place)?;
+    let usual = pick(files, choice, place)?.weights[0];
     let all = groups(files);
-    let is_usual = |group: &Group| {
-        let mut parts = group.parts.iter();
-        parts.any(|(_, index)| *index == usual.weights[0])
-    };
-    let Some(model) = all.iter().find(|group| is_usual(group)).map(Group::model) else {
-        return Ok(Vec::new());
-    };
     let mut variants: Vec<ListedVariant> = Vec::new();
-    for group in all.iter().filter(|group| group.model() == model) {
+    for group in of_model(&all, usual) {
         let Ok(weights) = whole(group, files, place) else {
             continue;
         };
@@ -201,7 +185,7 @@ pub(crate) fn variants(
         };
         let name = match group.quantization.as_str() {
             "" => file_name(&group.stem),
-            // `Choice::Of` takes the first file with a quantization.
+            // The first file with a quantization is found by it.
             taken if is_named(taken) => file_name(&group.stem),
             free => free,
         };
@@ -212,13 +196,41 @@ pub(crate) fn variants(
             quantization: group.quantization.clone(),
             size: size.fold(0, |sum, index| sum.saturating_add(files[*index].size)),
             only: (weights.len() == 1).then_some(weights[0]),
-            is_usual: is_usual(group),
+            is_usual: group.has(usual),
         });
     }
     Ok(variants)
 }
 
+/// The groups of the model that a file belongs to.
+fn of_model(groups: &[Group], file: usize) -> Vec<&Group> {
+    let own = groups.iter().find(|group| group.has(file));
+    let own = own.map(Group::model);
+    let is_own = |group: &&Group| Some(group.model()) == own;
+    groups.iter().filter(is_own).collect()
+}
+
+/// The group that a name means: a path, a quantization, the name of a file or of its folder.
+fn find<'a>(groups: &[&'a Group], wanted: &str) -> Option<&'a Group> {
+    let same = |text: &str| text.eq_ignore_ascii_case(wanted);
+    // A name in the store is the end of a path, with hyphens for slashes.
+    let is_path = |group: &Group| {
+        let flat = group.stem.replace('/', "-");
+        let end = flat.len().saturating_sub(80);
+        same(&group.stem) || same(&flat) || flat.get(end..).is_some_and(same)
+    };
+    let first = |is: &dyn Fn(&Group) -> bool| groups.iter().copied().find(|group| is(group));
+    first(&is_path)
+        .or_else(|| first(&|group| same(&group.quantization)))
+        .or_else(|| first(&|group| same(file_name(&group.stem)) || same(folder(&group.stem))))
+}
+
 impl Group {
+    /// Whether it has the file with this index.
+    fn has(&self, file: usize) -> bool {
+        self.parts.iter().any(|(_, index)| *index == file)
+    }
+
     /// The name of the model: that of the file without the quantization, and without the marks that go with one.
     fn model(&self) -> String {
         let words = file_name(&self.stem).split(['-', '.']);
@@ -483,14 +495,21 @@ mod tests {
                 ("m-4b-Q4_K_M", "Q4_K_M", 2, true, false),
             ]
         );
+        // A quantization is searched among the files of that model.
+        let one = FileName::parse("m-1b-Q4_K_M.gguf").expect("a path");
+        let of = |file: Option<&FileName>, name: &str| {
+            let choice = Choice::Variant(file.cloned(), name.to_owned());
+            pick(&files, &choice, "a/b").map(|picked| files[picked.weights[0]].path.clone())
+        };
+        assert_eq!(of(None, "q4_k_m").expect("it is there"), "m-4b-Q4_K_M.gguf");
+        let picked = of(Some(&one), "Q4_K_M").expect("it is there");
+        assert_eq!(picked, "m-1b-Q4_K_M.gguf");
+        assert!(of(Some(&one), "Q2_K").is_err());
         // A file names the model, whatever else is there.
         let file = Choice::File(FileName::parse("m-1b-Q4_K_M.gguf").expect("a path"));
         let found = variants(&files, &file, "a/b").expect("there is one");
         assert_eq!(found.len(), 1);
-        assert_eq!(
-            variants(&list(&["README.md"]), &Choice::Usual, "a/b").is_err(),
-            true
-        );
+        assert!(variants(&list(&["README.md"]), &Choice::Usual, "a/b").is_err());
     }
 
     #[test]
