@@ -1,18 +1,20 @@
 //! Chooses the backend of a load: the module of an accelerator, or the CPU.
 //!
-//! [`Devices`] probes the installed modules: each reports its devices or its fault. A runner loads the module of its load only. Where the configuration leaves the choice, a load that fails on an accelerator is tried once more on
-//! the CPU, and a model whose runner an accelerator's driver crashed stays on the CPU. Each choice has its reason in words.
+//! [`Devices`] probes the installed modules: each reports its devices or its fault. A runner loads the module of its load only. Where
+//! the configuration leaves the choice, a load that fails on an accelerator is tried once more on the CPU, and a model whose runner an
+//! accelerator's driver crashed stays on the CPU. Each choice has its reason in words.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::devices::{BACKENDS, BackendDevice, ModuleReport};
+use registry::ModelName;
 use supervisor::{Cause, Exit, Program};
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Backend, DeviceBudget};
+use crate::config::{Backend, Config, DeviceBudget};
 use crate::devices::{Devices, Probed};
 use crate::error::Error;
 use crate::fs;
@@ -253,6 +255,26 @@ impl Accelerators {
             falls_back: !wish.states_layers,
             ..Placement::insisted(backend, reason)
         }
+    }
+
+    /// The devices that a load of this model would give layers to, where nothing but the configuration decides.
+    ///
+    /// # Errors
+    /// As [`Accelerators::place`].
+    pub async fn for_model(
+        &self,
+        config: &Config,
+        name: Option<&ModelName>,
+    ) -> Result<Vec<DeviceMemory>, Error> {
+        let configured = name.map(|name| config.for_model(name));
+        let wish = Wish {
+            key: "",
+            gpu_layers: config.gpu_layers,
+            states_layers: false,
+            device: configured.as_ref().and_then(|it| it.device.as_deref()),
+        };
+        let placement = self.place(&config.backend, wish).await?;
+        Ok(self.devices(&placement))
     }
 
     /// The devices that a placement gives layers to, as far as they are probed.

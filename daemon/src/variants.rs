@@ -5,7 +5,6 @@
 //! variant when it is pulled again.
 
 mod choice;
-mod text;
 
 use std::sync::Arc;
 
@@ -13,14 +12,14 @@ use api::{EventFacts, EventKind};
 use registry::catalog::VariantName;
 use registry::{ModelMemory, ModelName, Reference, Registry, Reporter, Stage, Variant, Variants};
 
-use crate::accelerators::Accelerators;
+use crate::accelerators::{Accelerators, DeviceMemory};
 use crate::apply;
 use crate::config::{Kernels, LiveConfig};
 use crate::devices::Devices;
 use crate::error::{Error, chain};
 use crate::events::Events;
 use crate::needs::Needs;
-use crate::planner::{Files, LoadPlan, Machine, PartKind, predict};
+use crate::planner::{Files, LoadPlan, Machine, PartKind, predict, tokens_per_second};
 use crate::sources::Sources;
 
 use self::choice::{Bounds, Estimate, Verdict, choose};
@@ -137,7 +136,7 @@ impl VariantChooser {
         let registry = &self.0.registry;
         let mut found = registry.variants(reference, insecure, &sources).await?;
         let stored = self.stored(&found.name).await;
-        let machine = self.machine().await;
+        let machine = self.machine(&found.name).await;
         let bounds = self.bounds(&machine);
         let kept = stored.as_ref().and_then(|model| held(&found.all, model));
         if let Some(index) = kept {
@@ -171,20 +170,19 @@ impl VariantChooser {
         self.0.registry.model(name).await.ok()
     }
 
-    /// This machine with all the memory that models may take.
-    async fn machine(&self) -> Machine {
+    /// This machine with all the memory that models may take, and the devices that would get layers of this one.
+    async fn machine(&self, name: &ModelName) -> Machine {
         let config = self.0.config.current();
         let kernels = config.kernels != Kernels::Off;
-        let devices = self.0.accelerators.probed();
+        let devices = self.0.accelerators.for_model(&config, Some(name)).await;
+        // A load reports a device that cannot be used.
+        let devices = devices.unwrap_or_default().into_iter();
+        let devices: Vec<DeviceMemory> = devices
+            .map(|device| device.within(&config.device_budget))
+            .collect();
         let mut machine = self.0.needs.free_machine(kernels, &devices).await;
         let budget = apply::scheduler_options(&config).budget;
         machine.host.free = budget.host(machine.host.total);
-        for (device, bytes) in budget.devices(&devices) {
-            let mut known = machine.accelerators.iter_mut();
-            if let Some(known) = known.find(|known| known.id == device) {
-                known.memory.free = bytes;
-            }
-        }
         machine
     }
 
@@ -248,22 +246,19 @@ impl VariantChooser {
         };
         let config = self.0.config.current();
         let plan = LoadPlan::of_config(&config, memory, machine);
-        let prediction = predict(&Files::of(memory), &plan, machine);
+        let files = Files::of(memory);
+        let prediction = predict(&files, &plan, machine);
         let of_weights = prediction
             .of(PartKind::MappedWeights)
             .saturating_add(prediction.of(PartKind::Weights));
         let rest = prediction.total().saturating_sub(of_weights);
         let ratio = size as f64 / *measured as f64;
-        let speed = self.speed(memory, &plan);
+        let bandwidth = self.0.devices.bandwidth(config.threads);
+        let speed = tokens_per_second(&files, &plan, machine, &bandwidth);
         Estimate {
             memory: Some(rest.saturating_add((of_weights as f64 * ratio) as u64)),
             speed: speed.map(|speed| speed / ratio),
         }
-    }
-
-    /// Tokens per second of the variant whose headers were read, where only main memory decides.
-    fn speed(&self, _memory: &ModelMemory, _plan: &LoadPlan) -> Option<f64> {
-        None
     }
 }
 

@@ -79,7 +79,8 @@ pub struct LoadPlan {
 }
 
 impl LoadPlan {
-    /// The load of a model for which nothing but the configuration decides, with at most the context that it was trained with.
+    /// The load of a model for which nothing but the configuration decides, with at most the context that it was trained with and without
+    /// the host cache that `state_memory: auto` takes from what is left.
     pub fn of_config(config: &Config, memory: &ModelMemory, machine: &Machine) -> Self {
         let model = memory.weights.first().cloned().unwrap_or_default();
         let longest = match u32::try_from(model.context_length) {
@@ -99,7 +100,7 @@ impl LoadPlan {
         Self {
             settings,
             sequences: config.parallel,
-            host_cache: 0,
+            host_cache: config.state_memory.unwrap_or(0),
             offload: Offload::of(settings.gpu_layers, &model, machine),
             correction: None,
         }

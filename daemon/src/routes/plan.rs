@@ -3,9 +3,9 @@
 use api::{ErrorBody, PlanChoice, PlanDevice, PlanPart, PlanRequest, PlanResponse};
 use axum::extract::State;
 use registry::{ModelMemory, ModelName};
-use runner_protocol::{KvType, LoadSettings, MAX_CONTEXT, MAX_SEQUENCES, MIN_CONTEXT};
+use runner_protocol::{KvType, MAX_CONTEXT, MAX_SEQUENCES, MIN_CONTEXT};
 
-use crate::accelerators::{DeviceMemory, Wish};
+use crate::accelerators::DeviceMemory;
 use crate::app::App;
 use crate::config::Kernels;
 use crate::error::Error;
@@ -81,15 +81,7 @@ async fn accelerators(app: &App, request: &PlanRequest) -> Result<Vec<DeviceMemo
     let config = app.config.current();
     let devices = if request.device.is_empty() {
         let name = ModelName::parse(&request.model).ok();
-        let configured = name.map(|name| config.for_model(&name));
-        let wish = Wish {
-            key: "",
-            gpu_layers: config.gpu_layers,
-            states_layers: false,
-            device: configured.as_ref().and_then(|it| it.device.as_deref()),
-        };
-        let placement = app.accelerators.place(&config.backend, wish).await?;
-        app.accelerators.devices(&placement)
+        app.accelerators.for_model(&config, name.as_ref()).await?
     } else {
         let found = app.accelerators.devices_named(&request.device).await;
         found.map_err(|error| Error::field("device", error.to_string()))?
@@ -121,6 +113,7 @@ impl Found {
             }
         }
         let reference = reference(&request.model)?;
+        let (reference, _) = app.variants.decided(reference, request.insecure).await;
         let sources = app.sources.now();
         let found = app
             .registry
@@ -149,18 +142,9 @@ fn wish(
             ))
         })?,
     };
-    let trained = memory
-        .weights
-        .first()
-        .map_or(0, |weights| weights.context_length);
-    let longest = match u32::try_from(trained) {
-        Ok(0) | Err(_) => MAX_CONTEXT,
-        Ok(trained) => trained.clamp(MIN_CONTEXT, MAX_CONTEXT),
-    };
-    let context = request
-        .context
-        .unwrap_or(config.context_length.min(longest));
-    let sequences = request.slots.unwrap_or(config.parallel);
+    let mut plan = LoadPlan::of_config(&config, memory, machine);
+    let context = request.context.unwrap_or(plan.settings.context);
+    let sequences = request.slots.unwrap_or(plan.sequences);
     for (field, value, range) in [
         ("context", context, MIN_CONTEXT..=MAX_CONTEXT),
         ("slots", sequences, 1..=MAX_SEQUENCES),
@@ -173,32 +157,18 @@ fn wish(
             )));
         }
     }
-    let settings = LoadSettings {
-        context,
-        batch: 512,
-        threads: config.threads,
-        gpu_layers: match request.device.is_empty() {
-            true => config.gpu_layers,
-            false => -1,
-        },
-        host_experts: 0,
-        main_gpu: 0,
-        mmap: true,
-        kv_type,
-    };
-    let model = memory.weights.first().cloned().unwrap_or_default();
-    Ok(LoadPlan {
-        settings,
-        sequences,
-        host_cache: match needs::keeps_states(memory) {
-            true => config
-                .state_memory
-                .unwrap_or(machine.host.free / HOST_CACHE_SHARE),
-            false => 0,
-        },
-        offload: Offload::of(settings.gpu_layers, &model, machine),
-        correction: None,
-    })
+    plan.settings.context = context;
+    plan.settings.kv_type = kv_type;
+    plan.sequences = sequences;
+    if !request.device.is_empty() {
+        plan.settings.gpu_layers = -1;
+        let model = memory.weights.first().cloned().unwrap_or_default();
+        plan.offload = Offload::of(-1, &model, machine);
+    }
+    if config.state_memory.is_none() && needs::keeps_states(memory) {
+        plan.host_cache = machine.host.free / HOST_CACHE_SHARE;
+    }
+    Ok(plan)
 }
 
 fn is_as_wished(wish: &LoadPlan, placed: &Placement) -> bool {

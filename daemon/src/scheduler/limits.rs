@@ -27,7 +27,7 @@ impl MemoryBudget {
     }
 
     /// Bytes of devices that all models together may take.
-    pub(crate) fn devices(&self, probed: &[DeviceMemory]) -> Vec<(DeviceId, u64)> {
+    fn devices(&self, probed: &[DeviceMemory]) -> Vec<(DeviceId, u64)> {
         // A driver that does not tell the memory of its device limits nothing.
         let known = probed.iter().filter(|device| device.total > 0);
         let known = known.map(|device| {

@@ -6,7 +6,7 @@
 
 use registry::Variant;
 
-use super::text::{gigabytes, speed};
+use crate::memory::Bytes;
 
 /// What one variant would take and do on this machine, as far as that is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -57,8 +57,8 @@ impl Verdict {
             Self::Good => None,
             Self::TooLarge { needs, have } => Some(format!(
                 "needs {} of the {} that models may take here",
-                gigabytes(needs),
-                gigabytes(have)
+                Bytes(needs),
+                Bytes(have)
             )),
             Self::TooSlow {
                 speed: found,
@@ -119,7 +119,7 @@ pub(crate) fn choose(
     let known = [
         estimate
             .memory
-            .map(|bytes| format!("takes {}", gigabytes(bytes))),
+            .map(|bytes| format!("takes {}", Bytes(bytes))),
         estimate
             .speed
             .map(|found| format!("writes about {}", speed(found))),
@@ -129,6 +129,14 @@ pub(crate) fn choose(
         reason = format!("{reason}; it {}", known.join(" and "));
     }
     Some(Choice { index, reason })
+}
+
+/// Tokens per second with two digits.
+fn speed(tokens: f64) -> String {
+    match tokens {
+        10.0.. => format!("{tokens:.0} tokens/s"),
+        _ => format!("{tokens:.1} tokens/s"),
+    }
 }
 
 /// The indexes of the variants, the best first.
@@ -211,7 +219,7 @@ mod tests {
         );
         assert_eq!(
             chosen(&all, Some(8), Some(200.0)),
-            "Q6_K: Q8_0 needs 9.5 GB of the 8 GB that models may take here; it takes 7.6 GB and writes about 30 tokens/s"
+            "Q6_K: Q8_0 needs 9.5 GB of the 8.0 GB that models may take here; it takes 7.6 GB and writes about 30 tokens/s"
         );
         assert_eq!(
             chosen(&all, Some(64), Some(60.0)),
@@ -228,15 +236,15 @@ mod tests {
         let all = eight_billion();
         assert_eq!(
             chosen(&all, Some(64), Some(10.0)),
-            "Q4_K_M: Q6_K would write about 1.5 tokens/s, and `min_tokens_per_second` is 8; it takes 5.9 GB and writes about 2 tokens/s"
+            "Q4_K_M: Q6_K would write about 1.5 tokens/s, and `min_tokens_per_second` is 8; it takes 5.9 GB and writes about 2.0 tokens/s"
         );
         assert_eq!(
             chosen(&all, Some(5), Some(10.0)),
-            "Q2_K: Q4_K_M needs 5.9 GB of the 5 GB that models may take here; it takes 4.2 GB and writes about 3.1 tokens/s"
+            "Q2_K: Q4_K_M needs 5.9 GB of the 5.0 GB that models may take here; it takes 4.2 GB and writes about 3.1 tokens/s"
         );
         assert_eq!(
             chosen(&all, Some(2), Some(10.0)),
-            "Q2_K: none of 5 variants fits; the smallest needs 4.2 GB of the 2 GB that models may take here"
+            "Q2_K: none of 5 variants fits; the smallest needs 4.2 GB of the 2.0 GB that models may take here"
         );
     }
 
