@@ -469,7 +469,7 @@ fn layers_stay_on_the_processor_before_the_context_shrinks() {
 #[test]
 fn the_host_cache_is_given_up_before_slots() {
     let wish = LoadPlan {
-        host_cache: 30 * MIB,
+        host_cache: 20 * MIB,
         ..wish(4096)
     };
     let without = of(&model("Q4_K"), &plan(4096), &Machine::default()).host();
@@ -486,7 +486,7 @@ fn the_host_cache_is_given_up_before_slots() {
         ..Fixed::default()
     };
     let found = fitted(&model("Q4_K"), &wish, fixed, &small).expect("it fits");
-    assert_eq!(found.plan.host_cache, 30 * MIB);
+    assert_eq!(found.plan.host_cache, 20 * MIB);
     assert!(found.plan.sequences < 4, "{:?}", found.reasons);
 }
 

@@ -571,7 +571,7 @@ async fn a_group_that_leaves_together_expires_with_its_last_model() {
     assert_eq!(expires("embed"), expires("chat"));
     // A lease on one keeps all of them.
     let busy = bench.take(member("chat", 60)).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(200)).await;
+    tokio::time::sleep(Duration::from_secs(150)).await;
     drop(busy);
     assert_eq!(bench.names().await.len(), 3);
     tokio::time::sleep(Duration::from_secs(61)).await;
