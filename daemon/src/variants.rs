@@ -278,7 +278,9 @@ fn held(variants: &[Variant], model: &registry::Model) -> Option<usize> {
     });
     by_digest.or_else(|| {
         let quantization = &model.details.quantization_level;
-        let mut variants = variants.iter();
-        variants.position(|variant| variant.quantization.eq_ignore_ascii_case(quantization))
+        let is_same = |variant: &Variant| {
+            !quantization.is_empty() && variant.quantization.eq_ignore_ascii_case(quantization)
+        };
+        variants.iter().position(is_same)
     })
 }
