@@ -1,7 +1,7 @@
 //! The host cache of a runner as a part of the memory of its model.
 //!
 //! It is counted when a request has to wait for a load, because its usual size depends on the memory that is available then.
-//! A cache that was not asked for is the first thing that a model gives up.
+//! A cache that was not asked for is the first thing that a model gives up, and no other model is unloaded for it.
 
 use std::sync::Arc;
 
@@ -17,6 +17,14 @@ impl LoadRequest {
         let usual = memory.map(|memory| memory.available / SHARE);
         self.host_cache = self.state_memory.or(usual);
         self.add_host_cache();
+    }
+
+    /// The same load without the host cache, if the cache was not asked for.
+    pub(super) fn without_host_cache(&self) -> Option<&Smaller> {
+        let first = self.smaller.first()?;
+        let is_automatic = self.state_memory.is_none() && self.host_cache > Some(0);
+        (is_automatic && first.settings == self.settings && first.host_cache == Some(0))
+            .then_some(first)
     }
 
     /// Adds the host cache to the memory of the model, which must not count one yet.

@@ -37,6 +37,16 @@ impl Task {
         kept: &[Need],
     ) -> Decision {
         let decision = self.decide(request, instead, kept);
+        let starts = |decision: &Decision| decision.verdict == Verdict::Start && !decision.is_tight;
+        if let (false, Some(smaller)) = (starts(&decision), request.without_host_cache()) {
+            let reduced = request.reduced(smaller);
+            let mut of_reduced = self.decide(&reduced, instead, kept);
+            if starts(&of_reduced) {
+                of_reduced.given_up.clone_from(&smaller.text);
+                *request = reduced;
+                return of_reduced;
+            }
+        }
         if !matches!(decision.verdict, Verdict::Never(_)) && !decision.is_tight {
             return decision;
         }
