@@ -217,6 +217,7 @@ async fn use_vocabulary(runner: &Runner, case: Case) -> Result<()> {
             normalize: false,
             truncate: true,
             context: None,
+            adapters: Vec::new(),
         };
         runner.embed(embed).await?;
         return Ok(());

@@ -6,6 +6,7 @@ use api::JobKind;
 use registry::{ModelName, Registry};
 
 use crate::accelerators::Accelerators;
+use crate::adapters::Adapters;
 use crate::config::LiveConfig;
 use crate::devices::Devices;
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub struct App {
     pub scheduler: Scheduler,
     /// The memory that models are expected to take.
     pub needs: Needs,
+    /// Which adapters loads take.
+    pub adapters: Adapters,
     /// The choice of backends.
     pub accelerators: Accelerators,
     /// The devices of this machine.

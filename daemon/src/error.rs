@@ -316,6 +316,18 @@ impl Error {
         }
     }
 
+    /// Whether the runner crashed, instead of answering with an error.
+    pub fn is_runner_crash(&self) -> bool {
+        use runner_side::Error as E;
+        let Self::Runner { source, .. } = self else {
+            return false;
+        };
+        matches!(
+            source,
+            E::Exited(_) | E::Protocol { .. } | E::Stalled { .. } | E::Hello { .. }
+        )
+    }
+
     /// A wrong value of a field; `reason` says what would be right.
     pub fn field(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Field {

@@ -9,6 +9,7 @@
 
 pub mod accelerators;
 pub mod accept;
+pub mod adapters;
 pub mod answer;
 pub mod app;
 mod apply;

@@ -88,15 +88,17 @@ impl Needs {
         }))
     }
 
-    /// What a model takes with these settings; the size of its files when their headers cannot be read.
+    /// What a model takes with these settings, without adapters; the size of its files when their headers cannot be read.
     pub async fn of(&self, registry: &Registry, model: &Model, settings: NeedSettings) -> Demand {
         match self.demand(registry, model, settings).await {
             Ok(demand) => demand,
             Err(error) => {
+                let adapters = model.adapters().map(|layer| layer.size);
+                let adapters = adapters.fold(0, u64::saturating_add);
                 tracing::warn!(model = %model.name, "no prediction: {}; the size of its files counts", crate::error::chain(&error));
                 Demand {
                     need: Need {
-                        usage: Usage::of_host(model.manifest.size()),
+                        usage: Usage::of_host(model.manifest.size().saturating_sub(adapters)),
                         mapped: 0,
                     },
                     ..Demand::default()
@@ -187,6 +189,7 @@ impl Needs {
             sequences: Some(plan.sequences),
             need: need(&prediction),
             host_cache: None,
+            drops_adapters: false,
             text: changes.join(", "),
         });
         let demand = Demand {
@@ -335,7 +338,8 @@ fn files(memory: &ModelMemory) -> Files<'_> {
         weights: &memory.weights,
         projector: memory.projector.as_ref(),
         draft: memory.draft.as_ref(),
-        adapters: &memory.adapters,
+        // A load may take other adapters than those of the model, so they are added to the prediction.
+        adapters: &[],
     }
 }
 

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accelerators::Accelerators;
 use crate::accept;
+use crate::adapters::Adapters;
 use crate::app::App;
 use crate::apply::{self, Owners};
 use crate::blocking;
@@ -275,6 +276,7 @@ impl Service {
         };
         let app = App {
             needs,
+            adapters: Adapters::default(),
             accelerators,
             devices,
             events: events.clone(),

@@ -5,6 +5,7 @@
 //! idle clock.
 //!
 //! - A model is loaded once for any number of requests. Requests that arrive during the load wait for it.
+//! - Models that are the same weights with other adapters share a runner, which has the adapters of all of them (`adapters`).
 //! - A loaded model serves a smaller context. A larger context, or other settings that a request requires, reload the model once it
 //!   is idle. Later requests wait behind this one, so that it becomes idle.
 //! - All models together stay within a budget of bytes for each device (`limits`). For a model that does not fit beside the others, the
@@ -23,6 +24,7 @@
 //! - The end of a runner is noticed at once. Three crashes within a minute open the circuit breaker of the model (`breaker`).
 //! - The task never waits for a runner: separate tasks load, stop and watch runners, and report back.
 
+mod adapters;
 mod breaker;
 mod configured;
 mod entry;
@@ -57,6 +59,7 @@ use crate::error::Error;
 use crate::events::Events;
 use crate::memory::Need;
 
+pub use adapters::LoadAdapter;
 pub use configured::ConfiguredLoader;
 pub use fall_back::OnCpu;
 pub(crate) use host_cache::SHARE as HOST_CACHE_SHARE;
@@ -96,7 +99,8 @@ pub struct Options {
 pub struct LoadRequest {
     /// Its name in the store.
     pub name: ModelName,
-    /// Its key when it was chosen. A load fails when the name has another model by then.
+    /// Its key when it was chosen; models with the same key share a runner, whatever their adapters. A load
+    /// fails when the name has another model by then.
     pub key: ModelKey,
     /// The settings for a model that is not loaded yet. A loaded one serves a smaller context.
     pub settings: LoadSettings,
@@ -112,6 +116,8 @@ pub struct LoadRequest {
     pub states_layers: bool,
     /// Why its layers go where they go, for people; empty for the CPU alone.
     pub layers_reason: String,
+    /// The adapters of its model, and others that its runner takes for other models.
+    pub adapters: Vec<LoadAdapter>,
     /// The memory that it is expected to take with these settings.
     pub need: Need,
     /// Smaller settings, for a machine that has no room for these; each takes less than the one before.
@@ -141,6 +147,8 @@ pub struct Smaller {
     pub host_cache: Option<u64>,
     /// What they give up, for people.
     pub text: String,
+    /// Adapters that no request needs are given up.
+    pub drops_adapters: bool,
 }
 
 impl LoadRequest {
@@ -151,6 +159,9 @@ impl LoadRequest {
         request.need = smaller.need.clone();
         request.host_cache = smaller.host_cache;
         request.configured.parallel = smaller.sequences.or(self.configured.parallel);
+        if smaller.drops_adapters {
+            request.drop_others();
+        }
         request
     }
 

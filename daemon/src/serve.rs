@@ -1,5 +1,6 @@
 //! Answers requests of all dialects. No other module leases a model for a request.
 
+mod adapters;
 mod attempt;
 mod prepared;
 mod resolved;

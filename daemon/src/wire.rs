@@ -149,6 +149,7 @@ fn part(part: MemoryPart) -> LoadedPart {
         MemoryKind::KvCache => "kv_cache",
         MemoryKind::Compute => "compute",
         MemoryKind::Draft => "draft",
+        MemoryKind::Adapters => "adapters",
     };
     LoadedPart {
         device: part.device,

@@ -58,10 +58,10 @@ pub use name::ModelName;
 pub use progress::{Progress, Reporter, Stage};
 pub use reference::Reference;
 pub use registry::{
-    Base, Create, DamagedBlob, DamagedModel, FileNames, GcReport, ItemPage, ItemQuery, LoggedIn,
-    MeasuredMemory, ModelMemory, ModelRef, NewLogin, NewState, Options, Put, Registry,
-    SavedConversation, SavedItem, SavedJob, SavedJobs, SavedResponse, SavedState, StateId,
-    VerifyOptions, VerifyReport, Weights,
+    AdaptedModel, Base, Create, DamagedBlob, DamagedModel, FileNames, GcReport, ItemPage,
+    ItemQuery, LoggedIn, MeasuredMemory, ModelMemory, ModelRef, NewLogin, NewState, Options, Put,
+    Registry, SavedConversation, SavedItem, SavedJob, SavedJobs, SavedResponse, SavedState,
+    StateId, VerifyOptions, VerifyReport, Weights,
 };
 pub use relpath::RelPath;
 pub use store::{Step, StepHook};

@@ -241,15 +241,12 @@ impl Manifest {
         std::iter::once(&self.config).chain(&self.layers)
     }
 
-    /// The digest over the digests of weights and adapters, in order.
+    /// The digest over the digests of the weights, in order.
     /// Models with the same state key can use each other's KV states, also where template, draft model or projector differ
-    /// (see [`ModelKey`](crate::ModelKey)).
+    /// (see [`ModelKey`](crate::ModelKey)). A state names the adapters that it was computed with.
     pub fn state_key(&self) -> Digest {
-        let kinds = [LayerKind::Model, LayerKind::Adapter];
-        let digests = kinds.into_iter().flat_map(|kind| {
-            let layers = self.layers_of(kind);
-            layers.map(move |layer| format!("{kind:?} {}\n", layer.digest))
-        });
+        let layers = self.layers_of(LayerKind::Model);
+        let digests = layers.map(|layer| format!("{}\n", layer.digest));
         Digest::of(digests.collect::<String>().as_bytes())
     }
 

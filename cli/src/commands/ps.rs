@@ -26,17 +26,28 @@ pub(crate) async fn run(context: Context, args: &Ps) -> anyhow::Result<Exit> {
 }
 
 /// The columns that the table of memory gives up on a narrow terminal, in order.
-const MEMORY_SHRINK_ORDER: [Shrink; 3] = [
+const MEMORY_SHRINK_ORDER: [Shrink; 4] = [
+    Shrink::Drop("ADAPTERS"),
     Shrink::Drop("COMPUTE"),
     Shrink::Drop("KV CACHE"),
     Shrink::Drop("DEVICE"),
 ];
 
-/// Where the bytes of each model are: a row for each device that has some.
+/// Where the bytes of each model are: a row for each device that has some. Adapters have a column where there are any.
 fn memory_table(out: &Output, models: &[LoadedModel]) -> String {
-    let head = [
-        "NAME", "DEVICE", "MAPPED", "WEIGHTS", "KV CACHE", "COMPUTE", "COUNTED",
+    let mut kinds = vec![
+        ("MAPPED", "mapped_weights"),
+        ("WEIGHTS", "weights"),
+        ("KV CACHE", "kv_cache"),
+        ("COMPUTE", "compute"),
     ];
+    let mut parts = models.iter().flat_map(|model| &model.memory);
+    if parts.any(|part| part.kind == "adapters") {
+        kinds.push(("ADAPTERS", "adapters"));
+    }
+    let mut head = vec!["NAME", "DEVICE"];
+    head.extend(kinds.iter().map(|(title, _)| *title));
+    head.push("COUNTED");
     let mut table = Table::new(&head, &MEMORY_SHRINK_ORDER);
     for model in models {
         let reported = model.memory.iter().map(|part| part.device.as_str());
@@ -50,15 +61,11 @@ fn memory_table(out: &Output, models: &[LoadedModel]) -> String {
                 let parts = parts.filter(|part| part.device == device && part.kind == kind);
                 text::bytes_or_none(parts.map(|part| part.bytes).sum())
             };
-            table.row([
-                name(model).into(),
-                device.to_owned().into(),
-                of("mapped_weights").into(),
-                of("weights").into(),
-                of("kv_cache").into(),
-                of("compute").into(),
-                text::bytes_or_none(model.counted.get(device).copied().unwrap_or(0)).into(),
-            ]);
+            let counted = model.counted.get(device).copied().unwrap_or(0);
+            let mut row: Vec<Cell> = vec![name(model).into(), device.to_owned().into()];
+            row.extend(kinds.iter().map(|(_, kind)| of(kind).into()));
+            row.push(text::bytes_or_none(counted).into());
+            table.row(row);
         }
     }
     table.render(out)
@@ -190,10 +197,16 @@ mod tests {
             part("CUDA0", "compute", 200_000_000),
         ];
         let out = Output::new(OutputMode::default(), &[("NO_COLOR", "1")]);
-        insta::assert_snapshot!(memory_table(&out, &[model]), @r"
+        insta::assert_snapshot!(memory_table(&out, std::slice::from_ref(&model)), @r"
         NAME         DEVICE   MAPPED   WEIGHTS   KV CACHE   COMPUTE   COUNTED
         big:latest   CPU      300 MB   -         -          -         700 MB
         big:latest   CUDA0    -        1.5 GB    400 MB     200 MB    2.1 GB
+        ");
+        model.memory.push(part("CPU", "adapters", 50_000_000));
+        insta::assert_snapshot!(memory_table(&out, &[model]), @r"
+        NAME         DEVICE   MAPPED   WEIGHTS   KV CACHE   COMPUTE   ADAPTERS   COUNTED
+        big:latest   CPU      300 MB   -         -          -         50 MB      700 MB
+        big:latest   CUDA0    -        1.5 GB    400 MB     200 MB    -          2.1 GB
         ");
     }
 

@@ -505,7 +505,7 @@ pub struct LoadedModel {
 pub struct LoadedPart {
     /// `CPU`, or the name of the device, such as `CUDA0`.
     pub device: String,
-    /// `mapped_weights` (page cache of the file), `weights` (copies), `kv_cache`, `compute` or `draft`.
+    /// `mapped_weights` (page cache of the file), `weights` (copies), `kv_cache`, `compute`, `draft` or `adapters`.
     pub kind: String,
     /// Bytes.
     pub bytes: u64,

@@ -8,10 +8,11 @@ use std::{
 use llama_cpp_2::{
     gguf::GgufContext,
     llama_backend::LlamaBackend,
-    model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
+    model::{LlamaModel, params::LlamaModelParams},
 };
 use runner_protocol::{
-    Load, MAX_ADAPTERS, MAX_BATCH, MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS, MIN_CONTEXT,
+    Load, MAX_ADAPTER_DIGEST, MAX_ADAPTERS, MAX_BATCH, MAX_CONTEXT, MAX_SEQUENCES, MAX_THREADS,
+    MIN_CONTEXT, MemoryKind, MemoryPart, RefusedAdapter,
 };
 
 use crate::{
@@ -82,14 +83,10 @@ pub(crate) fn check(load: &Load) -> Result<(), Error> {
             load.settings.main_gpu
         )));
     }
-    if let Some(adapter) = load
-        .adapters
-        .iter()
-        .find(|adapter| !adapter.scale.is_finite())
-    {
+    let mut digests = load.adapters.iter().map(|adapter| &adapter.digest);
+    if digests.any(|digest| !(1..=MAX_ADAPTER_DIGEST).contains(&digest.len())) {
         return Err(Error::Invalid(format!(
-            "the scale of an adapter is {}",
-            adapter.scale
+            "the digest of an adapter must have 1 to {MAX_ADAPTER_DIGEST} bytes"
         )));
     }
     if load.adapters.len() > MAX_ADAPTERS {
@@ -101,6 +98,16 @@ pub(crate) fn check(load: &Load) -> Result<(), Error> {
     Ok(())
 }
 
+/// The adapters of a load.
+pub(crate) struct LoadedAdapters {
+    /// Those that fit the weights.
+    pub(crate) adapters: Adapters,
+    /// The others.
+    pub(crate) refused: Vec<RefusedAdapter>,
+    /// The bytes of their files.
+    pub(crate) memory: Option<MemoryPart>,
+}
+
 /// Loads the model and its adapters. `progress` gets the share that is done.
 ///
 /// # Errors
@@ -109,7 +116,7 @@ pub(crate) fn weights(
     backend: &LlamaBackend,
     load: &Load,
     mut progress: impl FnMut(f32) + 'static,
-) -> Result<(Model, Adapters), Error> {
+) -> Result<(Model, LoadedAdapters), Error> {
     let (files, size) = files(load)?;
     if !load.settings.mmap {
         memory::check("the model", size)?;
@@ -126,12 +133,39 @@ pub(crate) fn weights(
     let llama = open(backend, load, &files, tell)
         .ok_or_else(|| failure(native_reason(), Error::Unsupported))?;
     let mut model = Model::new(llama, load.chat_template.clone())?;
-    let adapters: Vec<(LlamaLoraAdapter, f32)> = load
-        .adapters
-        .iter()
-        .map(|adapter| Ok((open_adapter(&mut model, adapter.fd)?, adapter.scale)))
-        .collect::<Result<_, Error>>()?;
-    Ok((model, Adapters::new(adapters)))
+    let adapters = adapters(&mut model, load)?;
+    Ok((model, adapters))
+}
+
+/// Loads the adapters that fit the model.
+fn adapters(model: &mut Model, load: &Load) -> Result<LoadedAdapters, Error> {
+    let (mut adapters, mut refused, mut bytes) = (Vec::new(), Vec::new(), 0_u64);
+    for adapter in &load.adapters {
+        let (path, size) = fs::descriptor(adapter.fd, "adapter")?;
+        let digest = adapter.digest.clone();
+        ffi::log::take_first_error();
+        match model.llama.lora_adapter_init(path) {
+            Ok(opened) => {
+                adapters.push((digest, opened));
+                bytes = bytes.saturating_add(size);
+            }
+            Err(_) => {
+                let reason = native_reason();
+                tracing::warn!(digest, reason, "an adapter does not fit the weights");
+                refused.push(RefusedAdapter { digest, reason });
+            }
+        }
+    }
+    let device = || backend::memory_device(load.settings.gpu_layers != 0);
+    Ok(LoadedAdapters {
+        adapters: Adapters::new(adapters),
+        refused,
+        memory: (bytes > 0).then(|| MemoryPart {
+            kind: MemoryKind::Adapters,
+            device: device(),
+            bytes,
+        }),
+    })
 }
 
 /// Paths of the files of the weights, the first part first, and their bytes together.
@@ -181,14 +215,6 @@ fn open(
         params = params.with_devices(&devices).ok()?;
     }
     LlamaModel::load_from_file(native, only, &params).ok()
-}
-
-fn open_adapter(model: &mut Model, fd: i32) -> Result<LlamaLoraAdapter, Error> {
-    let (path, _) = fs::descriptor(fd, "adapter")?;
-    let adapter = model.llama.lora_adapter_init(path);
-    adapter.map_err(|_| {
-        Error::Unsupported(format!("its adapter does not fit it: {}", native_reason()))
-    })
 }
 
 /// Opens the projector, where the model has one.
@@ -404,14 +430,17 @@ mod tests {
     #[test]
     fn adapters_are_checked() {
         let mut load = load();
-        load.adapters = vec![Adapter {
+        let adapter = |digest: &str| Adapter {
             fd: 4,
-            scale: f32::NAN,
-        }];
-        assert!(matches!(check(&load), Err(Error::Invalid(_))));
-        load.adapters = vec![Adapter { fd: 4, scale: 1.0 }; MAX_ADAPTERS];
+            digest: digest.to_owned(),
+        };
+        for digest in [String::new(), "a".repeat(MAX_ADAPTER_DIGEST + 1)] {
+            load.adapters = vec![adapter(&digest)];
+            assert!(matches!(check(&load), Err(Error::Invalid(_))));
+        }
+        load.adapters = vec![adapter("a"); MAX_ADAPTERS];
         assert!(check(&load).is_ok());
-        load.adapters.push(Adapter { fd: 4, scale: 1.0 });
+        load.adapters.push(adapter("a"));
         assert!(matches!(check(&load), Err(Error::Unsupported(_))));
     }
 

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::load::AdapterScale;
+
 /// Most inputs of one [`Embed`] and documents of one [`Rerank`]. The vectors of the widest model then fit a frame.
 pub const MAX_INPUTS: usize = 256;
 
 /// Inputs to turn into vectors, by an embedding model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Embed {
     /// 1 to [`MAX_INPUTS`] inputs, each with at least one token.
     pub inputs: Vec<Input>,
@@ -20,6 +22,9 @@ pub struct Embed {
     /// [`Loaded::context`](crate::Loaded::context).
     #[serde(default)]
     pub context: Option<u32>,
+    /// See [`Generate::adapters`](crate::Generate::adapters).
+    #[serde(default)]
+    pub adapters: Vec<AdapterScale>,
 }
 
 /// One input to turn into a vector.
@@ -32,7 +37,7 @@ pub enum Input {
 }
 
 /// Documents to score, by a reranker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rerank {
     /// The query.
     pub query: String,
@@ -43,6 +48,9 @@ pub struct Rerank {
     /// Most tokens of query and document together; see [`Embed::context`].
     #[serde(default)]
     pub context: Option<u32>,
+    /// See [`Generate::adapters`](crate::Generate::adapters).
+    #[serde(default)]
+    pub adapters: Vec<AdapterScale>,
 }
 
 /// Vectors of inputs.

@@ -114,6 +114,9 @@ pub struct Loaded {
     /// Whether prompts may have images.
     #[serde(default)]
     pub sees_images: bool,
+    /// Adapters of the load that do not fit the weights; requests cannot name them.
+    #[serde(default)]
+    pub refused_adapters: Vec<RefusedAdapter>,
     /// Resident bytes of the process after loading.
     pub resident_bytes: u64,
     /// Bytes on accelerators.
@@ -125,6 +128,15 @@ pub struct Loaded {
     pub device: String,
     /// Time since the call.
     pub load_ns: u64,
+}
+
+/// An adapter that was not loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedAdapter {
+    /// [`Adapter::digest`](crate::Adapter::digest).
+    pub digest: String,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// The bytes of one part of a loaded model on one device.
@@ -152,6 +164,8 @@ pub enum MemoryKind {
     Compute,
     /// The draft model with its context.
     Draft,
+    /// LoRA adapters.
+    Adapters,
 }
 
 /// Usage of a runner.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::Template;
 use crate::images::Images;
+use crate::load::AdapterScale;
 use crate::sampling::Sampling;
 
 /// Most tokens of one draft. A request for more gets this many.
@@ -40,9 +41,10 @@ pub struct Generate {
     pub stop: Vec<String>,
     /// What happens to a prompt that does not fit the context.
     pub overflow: Overflow,
-    /// Scales of the adapters for this request, in the order of [`Load::adapters`](crate::Load::adapters); 0 turns one off.
-    /// `None` takes the scales given there.
-    pub adapter_scales: Option<Vec<f32>>,
+    /// Scales of loaded adapters for this request, at most [`MAX_ADAPTERS`](crate::MAX_ADAPTERS), none twice. Every other adapter
+    /// has the scale 0.
+    #[serde(default)]
+    pub adapters: Vec<AdapterScale>,
     /// How to parse the answer to a prompt of text or tokens: as an answer to this conversation, in the form of the model's chat
     /// template. `None` takes it as plain text. `None` also with [`Prompt::Chat`], which is such a conversation itself.
     #[serde(default)]
@@ -71,7 +73,7 @@ impl Generate {
             deterministic: false,
             stop: Vec::new(),
             overflow: Overflow::Refuse,
-            adapter_scales: None,
+            adapters: Vec::new(),
             read_as: None,
             constraint: None,
             draft: None,

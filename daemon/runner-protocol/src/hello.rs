@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol. Daemon and runner come from one build, so both must have the same.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The command-line option with which a runner starts without its sandbox.
 pub const NO_SANDBOX: &str = "--no-sandbox";

@@ -17,18 +17,22 @@ pub const MAX_BATCH: u32 = 65_536;
 /// Most compute threads; llama.cpp's own limit.
 pub const MAX_THREADS: u32 = 512;
 
-/// Most LoRA adapters of one model.
+/// Most LoRA adapters of one runner, and of one request.
 pub const MAX_ADAPTERS: usize = 16;
 
+/// Longest digest of an adapter, in bytes.
+pub const MAX_ADAPTER_DIGEST: usize = 128;
+
 /// What to load, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Inherited read-only descriptor of the GGUF file.
     pub weights_fd: i32,
     /// Inherited read-only descriptors of the other files of a split model, in the order of their parts.
     #[serde(default)]
     pub shard_fds: Vec<i32>,
-    /// Inherited descriptors of LoRA adapters with their scales, at most [`MAX_ADAPTERS`].
+    /// LoRA adapters that requests may name, at most [`MAX_ADAPTERS`]. One that does not fit the weights is left out, and is in
+    /// [`Loaded::refused_adapters`](crate::Loaded::refused_adapters).
     pub adapters: Vec<Adapter>,
     /// Most parallel sequences, 1 to [`MAX_SEQUENCES`].
     pub sequences: u32,
@@ -140,11 +144,20 @@ pub struct Projector {
     pub digest: String,
 }
 
-/// One LoRA adapter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One LoRA adapter. It has the scale 0 for a request that does not name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adapter {
     /// Inherited read-only descriptor.
     pub fd: i32,
-    /// Its scale for a request that gives none; usually 1.
+    /// Digest of its file in hex, at most [`MAX_ADAPTER_DIGEST`] bytes. Requests and saved states name it by this.
+    pub digest: String,
+}
+
+/// The scale of one adapter for a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdapterScale {
+    /// [`Adapter::digest`].
+    pub digest: String,
+    /// 0 turns it off, 1 is its full strength.
     pub scale: f32,
 }

@@ -18,13 +18,13 @@ use std::{fs::File, io, os::unix::fs::FileExt as _};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
-use crate::load::{MAX_ADAPTERS, MAX_CONTEXT};
+use crate::load::{MAX_ADAPTER_DIGEST, MAX_ADAPTERS, MAX_CONTEXT};
 
 /// The first bytes of each file.
 const MAGIC: [u8; 8] = *b"slmstate";
 
 /// Version of this layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of magic, version and length.
 const START: usize = 16;
@@ -51,8 +51,9 @@ pub struct Head {
     pub model: String,
     /// The engine, its build, and the settings that decide the layout of a state; 1 to [`MAX_BUILD`] bytes.
     pub build: String,
-    /// Bits of the adapters' scales, as 32-bit floats; at most [`MAX_ADAPTERS`].
-    pub scales: Vec<u32>,
+    /// Digests of the adapters whose scale is not 0, in order, with the bits of their scales as 32-bit floats; at most
+    /// [`MAX_ADAPTERS`].
+    pub adapters: Vec<(String, u32)>,
     /// The tokens whose KV cache it is; 1 to [`MAX_CONTEXT`].
     pub tokens: Vec<i32>,
     /// Bytes of the state; at least 1.
@@ -108,14 +109,18 @@ impl Head {
     pub fn is_within_bounds(&self) -> bool {
         (1..=MAX_MODEL_KEY).contains(&self.model.len())
             && (1..=MAX_BUILD).contains(&self.build.len())
-            && self.scales.len() <= MAX_ADAPTERS
+            && self.adapters.len() <= MAX_ADAPTERS
+            && self
+                .adapters
+                .iter()
+                .all(|(digest, _)| digest.len() <= MAX_ADAPTER_DIGEST)
             && (1..=MAX_CONTEXT as usize).contains(&self.tokens.len())
             && self.bytes > 0
     }
 
     /// Identifies the state: two states with the same identity are interchangeable.
     pub fn identity(&self) -> Vec<u8> {
-        let identity = (&self.model, &self.build, &self.scales, &self.tokens);
+        let identity = (&self.model, &self.build, &self.adapters, &self.tokens);
         rmp_serde::to_vec(&identity).expect("texts and numbers can be encoded")
     }
 
@@ -310,7 +315,7 @@ mod tests {
         Head {
             model: "sha256:0".to_owned(),
             build: "mock".to_owned(),
-            scales: vec![1.0_f32.to_bits()],
+            adapters: vec![("a".to_owned(), 1.0_f32.to_bits())],
             tokens: vec![1, 70_000, 3],
             bytes,
         }
@@ -369,14 +374,15 @@ mod tests {
     /// A forged file has valid checks.
     #[test]
     fn numbers_out_of_bounds_are_refused_although_the_check_is_right() {
-        let wrong: [fn(&mut Head); 7] = [
+        let wrong: [fn(&mut Head); 8] = [
             |head| head.bytes = 0,
             |head| head.bytes = u64::MAX,
             |head| head.tokens.clear(),
             |head| head.tokens = vec![1; MAX_CONTEXT as usize + 1],
             |head| head.model.clear(),
             |head| head.build = "x".repeat(MAX_BUILD + 1),
-            |head| head.scales = vec![0; MAX_ADAPTERS + 1],
+            |head| head.adapters = vec![(String::new(), 0); MAX_ADAPTERS + 1],
+            |head| head.adapters = vec![("a".repeat(MAX_ADAPTER_DIGEST + 1), 0)],
         ];
         for (index, spoil) in wrong.into_iter().enumerate() {
             let mut head = head(3);

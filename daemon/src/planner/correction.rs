@@ -23,10 +23,14 @@ impl Correction {
     /// Compares a prediction with what the runner reports; `None` for a report without sizes.
     #[must_use]
     pub fn between(prediction: &Prediction, reported: &[MemoryPart]) -> Option<Self> {
-        let measured = reported
-            .iter()
-            .fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
-        let mut kinds: Vec<PartKind> = reported.iter().map(|part| part.kind.into()).collect();
+        // The size of adapters is known, and other loads have others.
+        let reported = || {
+            reported
+                .iter()
+                .filter(|part| part.kind != MemoryKind::Adapters)
+        };
+        let measured = reported().fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
+        let mut kinds: Vec<PartKind> = reported().map(|part| part.kind.into()).collect();
         kinds.sort_unstable();
         kinds.dedup();
         let predicted = kinds.into_iter().map(|kind| prediction.of(kind));
@@ -67,6 +71,7 @@ impl From<MemoryKind> for PartKind {
             MemoryKind::KvCache => Self::KvCache,
             MemoryKind::Compute => Self::Compute,
             MemoryKind::Draft => Self::Draft,
+            MemoryKind::Adapters => Self::Adapters,
         }
     }
 }

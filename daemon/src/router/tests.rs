@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::accelerators::Accelerators;
+use crate::adapters::Adapters;
 use crate::blocking;
 use crate::config::{Backend, Config, LiveConfig, Sandbox};
 use crate::cpu::CpuModules;
@@ -37,6 +38,7 @@ use crate::template;
 use crate::transfers::{Options as TransferOptions, StoreWorker, Transfers};
 use crate::variants::{VariantChooser, VariantParts};
 
+mod adapters;
 mod anthropic;
 mod browser;
 mod budget;
@@ -197,6 +199,7 @@ async fn service_of(
     let responses = Responses::open(registry.clone(), limits, Shutdown::new());
     let app = App {
         needs: Needs::default(),
+        adapters: Adapters::default(),
         accelerators,
         devices,
         responses: responses.await.unwrap(),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use runner_protocol::Loaded;
+use registry::Digest;
+use runner_protocol::{Loaded, RefusedAdapter};
 use supervisor::Runner;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -65,6 +66,8 @@ pub(super) enum State {
 pub(super) struct Ready {
     pub(super) runner: Runner,
     pub(super) loaded: Loaded,
+    /// The adapters that its runner was given.
+    pub(super) adapters: Vec<Digest>,
     pub(super) saver: Option<StateSaver>,
     pub(super) device_reason: String,
     pub(super) leases: usize,
@@ -97,7 +100,28 @@ impl Entry {
     pub(super) fn serves(&self, request: &LoadRequest) -> bool {
         let loaded = self.request.settings;
         let is_met = request.required.is_met_by(loaded);
-        is_met && loaded.context >= request.settings.context && !self.draining
+        let has_cells = loaded.context >= request.settings.context;
+        is_met && has_cells && self.has_adapters_of(request) && !self.draining
+    }
+
+    /// Whether its runner was given the adapters of the model of a request.
+    pub(super) fn has_adapters_of(&self, request: &LoadRequest) -> bool {
+        match self.ready() {
+            None => self.request.has_adapters_of(request),
+            Some(ready) => request
+                .needed_adapters()
+                .all(|adapter| ready.adapters.contains(&adapter.digest)),
+        }
+    }
+
+    /// The adapter of a request that does not fit the weights, if there is one.
+    pub(super) fn refused_adapter(&self, request: &LoadRequest) -> Option<&RefusedAdapter> {
+        let refused = &self.ready()?.loaded.refused_adapters;
+        let is_needed = |refused: &&RefusedAdapter| {
+            let mut needed = request.needed_adapters();
+            needed.any(|adapter| adapter.digest.hex() == refused.digest)
+        };
+        refused.iter().find(is_needed)
     }
 
     /// Whether it loads and all its waiters were dropped.

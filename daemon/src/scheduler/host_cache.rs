@@ -48,6 +48,7 @@ impl LoadRequest {
                     need: self.need.clone(),
                     host_cache: Some(0),
                     text: NONE.to_owned(),
+                    drops_adapters: false,
                 };
                 let others = self.smaller.iter().map(|smaller| Smaller {
                     host_cache: Some(0),

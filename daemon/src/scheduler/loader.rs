@@ -1,16 +1,17 @@
 //! Loads models into runners.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
-use registry::{ModelName, Ready, Registry, Reporter};
+use registry::{Digest, ModelName, Ready, Registry, Reporter};
 use runner_protocol::{
     Adapter, Kernels, Load, LoadSettings, Loaded, Projector, SandboxLevel, Speculation,
 };
 use supervisor::{Files, Program, Runner};
 use tokio_util::task::TaskTracker;
 
-use super::{LoadRequest, Spares, StateSaver, States};
+use super::{LoadAdapter, LoadRequest, Spares, StateSaver, States};
 use crate::accelerators::{Accelerators, Placement, Wish};
 use crate::blocking;
 use crate::config::{self, Backend, DeviceBudget, Sandbox};
@@ -27,6 +28,8 @@ pub struct LoadedRunner {
     pub runner: Runner,
     /// Its report on the loaded model.
     pub loaded: Loaded,
+    /// The adapters that it was given.
+    pub adapters: Vec<Digest>,
     /// Saves its KV states when it stops; `None` if they are not saved.
     pub saver: Option<StateSaver>,
     /// Why it uses its CPU module, for people; empty if none was checked.
@@ -121,7 +124,7 @@ impl Loader for StoreLoader {
 }
 
 impl StoreLoader {
-    async fn carry_out(self, request: LoadRequest) -> Result<LoadedRunner, Error> {
+    async fn carry_out(self, mut request: LoadRequest) -> Result<LoadedRunner, Error> {
         if !fs::is_file(&self.program.path) {
             return Err(Error::NoRunner(self.program.path.display().to_string()));
         }
@@ -138,8 +141,24 @@ impl StoreLoader {
             .accelerators
             .place(&self.backend, Wish::of(&request))
             .await?;
-        let loaded = self.start(&request, ready, &placement).await;
-        loaded.map_err(|error| match placement.backend {
+        let mut started = self.start(&request, ready, &placement).await;
+        if let Err(error) = &started
+            && error.is_runner_crash()
+            && request.takes_others()
+        {
+            tracing::warn!(
+                model = %request.name,
+                error = crate::error::chain(error),
+                "the load crashed; it is tried without the adapters of other models"
+            );
+            request.drop_others();
+            let ready = self
+                .registry
+                .ready(&request.name, &Reporter::silent())
+                .await?;
+            started = self.start(&request, ready, &placement).await;
+        }
+        started.map_err(|error| match placement.backend {
             Some(backend) if placement.falls_back => Error::Accelerator {
                 backend,
                 source: Box::new(error),
@@ -152,11 +171,13 @@ impl StoreLoader {
     async fn start(
         &self,
         request: &LoadRequest,
-        ready: Ready,
+        mut ready: Ready,
         placement: &Placement,
     ) -> Result<LoadedRunner, Error> {
         let (state_key, name) = (ready.model.manifest.state_key(), ready.model.name.clone());
-        let (mut files, mut load) = self.prepare(request, ready)?;
+        let opened = self.adapters(request, &mut ready).await;
+        let adapters = opened.iter().map(|(digest, _)| *digest).collect();
+        let (mut files, mut load) = self.prepare(request, ready, opened)?;
         if placement.backend.is_none() {
             load.settings.gpu_layers = 0;
         }
@@ -186,6 +207,7 @@ impl StoreLoader {
         Ok(LoadedRunner {
             runner,
             loaded,
+            adapters,
             saver,
             device_reason: match (&placement.backend, placement.reason.is_empty()) {
                 (None, true) if request.layers_reason.is_empty() => cpu.reason(),
@@ -231,7 +253,37 @@ impl StoreLoader {
         Ok(())
     }
 
-    fn prepare(&self, request: &LoadRequest, ready: Ready) -> Result<(Files, Load), Error> {
+    /// The adapters of the model, and those of other models that the request takes. One of another model that cannot be opened is left
+    /// out.
+    async fn adapters(&self, request: &LoadRequest, ready: &mut Ready) -> Vec<(Digest, File)> {
+        let mut opened: Vec<(Digest, File)> = Vec::new();
+        let own = ready.model.adapters().map(|layer| layer.digest);
+        for (digest, blob) in own.zip(ready.adapters.drain(..)) {
+            if opened.iter().all(|(known, _)| *known != digest) {
+                opened.push((digest, blob.file));
+            }
+        }
+        for LoadAdapter { digest, model, .. } in &request.adapters {
+            if opened.iter().any(|(known, _)| known == digest) {
+                continue;
+            }
+            let silent = Reporter::silent();
+            match self.registry.ready_adapter(model, *digest, &silent).await {
+                Ok(blob) => opened.push((*digest, blob.file)),
+                Err(error) => {
+                    tracing::warn!(model = %request.name, of = %model, "loads without an adapter of another model: {}", crate::error::chain(&error));
+                }
+            }
+        }
+        opened
+    }
+
+    fn prepare(
+        &self,
+        request: &LoadRequest,
+        ready: Ready,
+        adapters: Vec<(Digest, File)>,
+    ) -> Result<(Files, Load), Error> {
         let mut files = Files::new();
         let weights_fd = files.push(ready.weights.file);
         let shard_fds = ready
@@ -239,12 +291,11 @@ impl StoreLoader {
             .into_iter()
             .map(|shard| files.push(shard.file))
             .collect();
-        let adapters = ready
-            .adapters
+        let adapters = adapters
             .into_iter()
-            .map(|adapter| Adapter {
-                fd: files.push(adapter.file),
-                scale: 1.0,
+            .map(|(digest, file)| Adapter {
+                fd: files.push(file),
+                digest: digest.hex(),
             })
             .collect();
         let speculation = request.configured.speculative.unwrap_or(self.speculation);

@@ -288,7 +288,7 @@ impl Task {
         if self.closing.is_some() {
             return Err(Error::Stopping);
         }
-        match self.breaker.open(&request.key, Instant::now()) {
+        match self.breaker.open(&request.crash_key(), Instant::now()) {
             None => Ok(()),
             Some((times, rest)) => Err(Error::CrashLoop {
                 model: request.name.to_string(),

@@ -4,11 +4,14 @@ use api::EventKind;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use registry::Digest;
-use runner_protocol::{Generate, KvType, Load, LoadSettings, Prompt, Sampling, Speculation};
+use runner_protocol::{
+    Adapter, Generate, KvType, Load, LoadSettings, Prompt, Sampling, Speculation,
+};
 use supervisor::{Files, Program, Spawner, Step};
 
 use super::*;
 
+mod adapters;
 mod hundred;
 mod memory;
 mod workloads;
@@ -20,6 +23,7 @@ struct Mocks {
     scripts: Mutex<Vec<(String, &'static str)>>,
     loads: Mutex<Vec<(String, u32)>>,
     settings: Mutex<Vec<(String, LoadSettings)>>,
+    adapters: Mutex<Vec<(String, Vec<Digest>)>>,
 }
 
 impl Loader for Arc<Mocks> {
@@ -56,10 +60,20 @@ impl Loader for Arc<Mocks> {
                 .spawn(&program, files, supervisor::Options::default())
                 .await
                 .map_err(failed)?;
+            let adapters: Vec<Digest> = request.adapters.iter().map(|it| it.digest).collect();
+            mocks
+                .adapters
+                .lock()
+                .unwrap()
+                .push((name.clone(), adapters.clone()));
+            let listed = adapters.iter().map(|digest| Adapter {
+                fd: weights_fd,
+                digest: digest.hex(),
+            });
             let load = Load {
                 weights_fd,
                 shard_fds: Vec::new(),
-                adapters: Vec::new(),
+                adapters: listed.collect(),
                 sequences: 4,
                 settings: LoadSettings {
                     gpu_layers: 0,
@@ -77,6 +91,7 @@ impl Loader for Arc<Mocks> {
             Ok(LoadedRunner {
                 runner,
                 loaded,
+                adapters,
                 saver: None,
                 device_reason: String::new(),
             })
@@ -159,6 +174,7 @@ fn bench_of(
         scripts: Mutex::default(),
         loads: Mutex::default(),
         settings: Mutex::default(),
+        adapters: Mutex::default(),
     });
     let tasks = TaskTracker::new();
     let options = Options {
@@ -212,6 +228,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
         keep_alive: None,
         states_layers: false,
         layers_reason: String::new(),
+        adapters: Vec::new(),
         need: Need::default(),
         smaller: Arc::from([]),
         state_memory: Some(0),

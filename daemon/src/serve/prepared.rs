@@ -4,6 +4,7 @@ use registry::Capability;
 use runner_protocol::{self as protocol, Constraint, Generate, Prompt};
 
 use super::ResolvedModel;
+use super::adapters;
 use super::attempt::Attempt;
 use super::turns::{joined, with_model_turns};
 use crate::answer::{Answer, Event, RequestTimes};
@@ -54,12 +55,7 @@ impl Prepared {
         if !ask.images.is_empty() {
             resolved.sees_images()?;
         }
-        let adapters = resolved.model.adapters().count();
-        let adapter_scales = ask
-            .adapters
-            .as_deref()
-            .map(|scales| all_scales(scales, adapters))
-            .transpose()?;
+        let adapters = adapters::scales(&resolved.model, ask.adapters.as_deref())?;
         let lease = resolved.lease(app).await?;
         let times = RequestTimes::loaded(ask.target.arrived);
         let needs = Needs {
@@ -110,7 +106,7 @@ impl Prepared {
                 context: Some(options.load.context),
                 deterministic: ask.deterministic.unwrap_or(options.deterministic),
                 stop: options.stop.clone(),
-                adapter_scales,
+                adapters,
                 constraint: ask.shape.map(|shape| Constraint { shape, after: None }),
                 draft: options.draft,
                 logprobs: ask.logprobs,
@@ -196,43 +192,5 @@ impl Prepared {
             tokens,
             image_tokens: images * images::TYPICAL_TOKENS,
         })
-    }
-}
-
-/// The scales of all adapters of a model, in order; 0 for an adapter that the request does not name.
-fn all_scales(scales: &[(u32, f32)], adapters: usize) -> Result<Vec<f32>, Error> {
-    let mut all = vec![None; adapters];
-    for (id, scale) in scales {
-        let slot = usize::try_from(*id).ok().and_then(|id| all.get_mut(id));
-        let slot = slot.ok_or_else(|| {
-            Error::Invalid(format!(
-                "lora names the adapter {id}, but the model has {adapters}, counted from 0"
-            ))
-        })?;
-        if slot.replace(*scale).is_some() {
-            return Err(Error::Invalid(format!("lora names the adapter {id} twice")));
-        }
-    }
-    Ok(all.into_iter().map(Option::unwrap_or_default).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_adapter_without_a_scale_is_off() {
-        assert_eq!(
-            all_scales(&[(2, 0.5), (0, 1.0)], 3).unwrap(),
-            [1.0, 0.0, 0.5]
-        );
-        assert_eq!(all_scales(&[], 3).unwrap(), [0.0; 3]);
-    }
-
-    #[test]
-    fn an_unknown_adapter_and_a_second_scale_are_errors() {
-        let refusal = |scales: &[(u32, f32)]| all_scales(scales, 1).unwrap_err().to_string();
-        assert!(refusal(&[(1, 1.0)]).contains("the adapter 1"));
-        assert!(refusal(&[(0, 1.0), (0, 2.0)]).contains("twice"));
     }
 }

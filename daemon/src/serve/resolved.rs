@@ -108,35 +108,37 @@ impl ResolvedModel {
             }));
         }
         let demand = app.needs.of(&app.registry, model, settings).await;
+        let adapters = app.adapters.of(&app.registry, model).await;
         let settings = demand.offloaded.unwrap_or(options.load);
         let mut required = options.required;
         if required.gpu_layers.is_some() {
             // A model may have fewer layers than the number asks for.
             required.gpu_layers = Some(settings.gpu_layers);
         }
-        app.scheduler
-            .acquire(LoadRequest {
-                name: model.name.clone(),
-                key: model.key(),
-                settings,
-                required,
-                digest,
-                details: model.details.clone(),
-                keep_alive: self.keep_alive,
-                states_layers: options.load.gpu_layers >= 0,
-                layers_reason: demand.reason,
-                need: demand.need,
-                smaller: demand.smaller,
-                state_memory: match demand.keeps_states {
-                    true => config.state_memory,
-                    false => Some(0),
-                },
-                host_cache: None,
-                fallback,
-                fell_back: false,
-                configured: self.configured.clone(),
-            })
-            .await
+        let request = LoadRequest {
+            name: model.name.clone(),
+            key: model.key(),
+            settings,
+            required,
+            digest,
+            details: model.details.clone(),
+            keep_alive: self.keep_alive,
+            states_layers: options.load.gpu_layers >= 0,
+            layers_reason: demand.reason,
+            adapters: Vec::new(),
+            need: demand.need,
+            smaller: demand.smaller,
+            state_memory: match demand.keeps_states {
+                true => config.state_memory,
+                false => Some(0),
+            },
+            host_cache: None,
+            fallback,
+            fell_back: false,
+            configured: self.configured.clone(),
+        };
+        let request = request.with_adapters(adapters);
+        app.scheduler.acquire(request).await
     }
 
     /// The source of its prompts: the template of the request, or a template of the model; `None` for a raw prompt.

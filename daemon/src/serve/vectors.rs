@@ -5,6 +5,7 @@ use registry::Capability;
 use runner_protocol::{Embed, Embeddings, Input, MAX_INPUTS, Rerank, Scores};
 
 use super::ResolvedModel;
+use super::adapters;
 use crate::answer::{RequestTimes, Timings};
 use crate::app::App;
 use crate::ask::{EmbedAsk, RerankAsk};
@@ -23,6 +24,7 @@ const CALLS: usize = 4;
 pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Error> {
     check_count("inputs", ask.inputs.len())?;
     let resolved = ResolvedModel::find(app, Capability::Embedding, &ask.target).await?;
+    let adapters = adapters::scales(&resolved.model, None)?;
     let lease = resolved.lease(app).await?;
     let times = RequestTimes::loaded(ask.target.arrived);
     let call = |batch: Vec<Input>| {
@@ -32,6 +34,7 @@ pub async fn embed(app: &App, ask: EmbedAsk) -> Result<(Embeddings, Timings), Er
             normalize: ask.normalize,
             truncate: ask.truncate,
             context: Some(resolved.options.load.context),
+            adapters: adapters.clone(),
         })
     };
     let mut all = Embeddings::default();
@@ -53,6 +56,7 @@ pub async fn rerank(app: &App, ask: RerankAsk) -> Result<Scores, Error> {
     }
     check_count("documents", ask.documents.len())?;
     let resolved = ResolvedModel::find(app, Capability::Rerank, &ask.target).await?;
+    let adapters = adapters::scales(&resolved.model, None)?;
     let lease = resolved.lease(app).await?;
     let call = |batch| {
         lease.runner().rerank(Rerank {
@@ -60,6 +64,7 @@ pub async fn rerank(app: &App, ask: RerankAsk) -> Result<Scores, Error> {
             documents: batch,
             truncate: ask.truncate,
             context: Some(resolved.options.load.context),
+            adapters: adapters.clone(),
         })
     };
     let mut all = Scores::default();

@@ -106,6 +106,7 @@ impl Registry {
                 Ok((name, old.and_then(|file| file.manifest.ok())))
             })
             .await?;
+        self.revise();
         // The model is published. The index follows now, or with the next list.
         let noted = async {
             self.0.index.keep_manifest(&name, &kept).await?;

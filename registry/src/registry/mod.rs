@@ -10,6 +10,7 @@
 //!
 //! A change of the store runs in a detached task, so a dropped caller does not stop it half-way.
 
+mod adapted;
 mod blobs;
 mod copy;
 mod create;
@@ -41,7 +42,7 @@ use std::{
     fmt,
     num::NonZeroU64,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
 };
 
 use tokio::sync::{Mutex as AsyncMutex, RwLock};
@@ -54,6 +55,7 @@ use crate::{
     transfer::Connections,
 };
 
+pub use adapted::AdaptedModel;
 pub use blobs::Put;
 pub use create::{Base, Create, ModelRef, Weights};
 pub use gc::GcReport;
@@ -109,6 +111,8 @@ struct Inner {
     logins: Mutex<()>,
     /// Descriptions of models by the digest of their manifest.
     descriptions: descriptions::Descriptions,
+    /// Counts the changes of names.
+    revision: AtomicU64,
     /// How many operations read or write whole files at a time.
     limits: limits::Limits,
     /// The connections of all transfers.
@@ -152,6 +156,7 @@ impl Registry {
             uploading: Mutex::default(),
             logins: Mutex::default(),
             descriptions: descriptions::Descriptions::default(),
+            revision: AtomicU64::new(0),
             limits: limits::Limits::default(),
             connections: Connections::capped(pull_rate),
             _lock: lock,

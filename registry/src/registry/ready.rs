@@ -82,6 +82,17 @@ impl Registry {
         Ok(opened)
     }
 
+    /// One layer with a GGUF file.
+    pub(super) async fn open_layer(
+        &self,
+        model: &Model,
+        layer: &Layer,
+        reporter: &Reporter,
+    ) -> Result<OpenBlob> {
+        let opened = self.open_checked(model, layer, reporter).await?;
+        Ok(opened.blob)
+    }
+
     async fn open_checked(
         &self,
         model: &Model,

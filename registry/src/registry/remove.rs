@@ -12,7 +12,7 @@ use crate::{
 use super::{GcReport, Registry};
 
 impl Registry {
-    /// Removes a name, then the blobs that nothing names any more and, with the last name of a model, its saved states. A damaged model can be removed too.
+    /// Removes a name, then the blobs that nothing names any more and, with the last name of some weights, their saved states. A damaged model can be removed too.
     ///
     /// # Errors
     /// [`Error::NotFound`], or when the files cannot be removed.
@@ -37,6 +37,7 @@ impl Registry {
                 Ok((file.name, file.manifest.ok()))
             })
             .await?;
+        self.revise();
         // The model is removed. The index follows now, or with the next list.
         match self.0.index.record_models(&[], &[name]).await {
             Ok(()) => self.0.store.done(Step::NameForgotten),

@@ -1,6 +1,6 @@
 //! Saved states: KV states of prompts that runners saved when their models were unloaded, for the next runner.
 //!
-//! They hold prompts of users, so only the owner can read them, they go with the last name of their model, and can be switched off.
+//! They hold prompts of users, so only the owner can read them, they go with the last name of their weights, and can be switched off.
 //! A damaged state is removed and computed again.
 //! States are written by the protocol of blobs (see `store::ingest`), without the digest: a state carries a checksum,
 //! which its reader compares.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use runner_protocol::images::{Images, placeholder};
 use runner_protocol::{
-    Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load, Logprob,
-    MAX_DRAFT, MAX_TOP_LOGPROBS, MIN_CONTEXT, Message, Overflow, Prompt, PromptLength, Rendered,
-    Shape, Speculation, StopReason, Template, ToolCallDelta, ToolChoice, Variable,
+    AdapterScale, Constraint, Delta, Done, Event, Failure, FailureKind, Generate, Likelihood, Load,
+    Logprob, MAX_DRAFT, MAX_TOP_LOGPROBS, MIN_CONTEXT, Message, Overflow, Prompt, PromptLength,
+    Rendered, Shape, Speculation, StopReason, Template, ToolCallDelta, ToolChoice, Variable,
 };
 
 use super::{
@@ -113,6 +113,11 @@ impl Answering {
                 "top_logprobs must lie between 0 and {MAX_TOP_LOGPROBS}"
             )));
         }
+        let mut named = generate.adapters.iter();
+        let is_loaded = |digest: &str| load.adapters.iter().any(|it| it.digest == digest);
+        if let Some(absent) = named.find(|adapter| !is_loaded(&adapter.digest)) {
+            return Err(invalid(format!("no adapter {} is loaded", absent.digest)));
+        }
         let shaped = generate.constraint.as_ref().map(shaped).transpose()?;
         let as_chat = matches!(generate.prompt, Prompt::Chat(_)) || generate.read_as.is_some();
         let may_think = match (&generate.prompt, &generate.read_as) {
@@ -139,6 +144,7 @@ impl Answering {
             // One word more than fits, so that the answer ends by length.
             Some(Answer::Count(last)) => numbers(last.min(context + 1)),
             Some(Answer::Prompt) => rendered,
+            Some(Answer::Adapters) => scales(&generate.adapters),
             Some(Answer::Attempt(what)) => attempt(&what),
             None if shaped.is_some() => shaped.unwrap_or_default(),
             None if !script.calls.is_empty() => String::new(),
@@ -560,4 +566,14 @@ fn numbers(last: u32) -> String {
         .map(|number| number.to_string())
         .collect::<Vec<_>>()
         .join(" ")
+}
+/// The adapters of a request: the first letters of each digest, and its scale.
+fn scales(adapters: &[AdapterScale]) -> String {
+    let texts: Vec<String> = adapters
+        .iter()
+        .map(|AdapterScale { digest, scale }| {
+            format!("{}={scale}", digest.chars().take(8).collect::<String>())
+        })
+        .collect();
+    texts.join(" ")
 }

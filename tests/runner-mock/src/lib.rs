@@ -51,12 +51,14 @@
 //! | `call TOOL JSON` | any | calls a tool after the answer, also one that the request does not have; repeated for several calls. Without `answer` there is no text |
 //! | `then` | prompt | separates the directives of this answer from those after the results of its calls: in a conversation, each message with calls after the last `user` message skips to the next `then` |
 //! | `echo-prompt` | any | answers with the whole rendered prompt |
+//! | `echo-adapters` | any | answers with the adapters of the request: eight letters of each digest, and its scale |
 //! | `try WHAT` | any | attempts what a sandbox forbids, and answers `worked: …` or `denied: …`; see below |
 //! | `delay-ms N` | any | waits before each token |
 //! | `prefill-delay-ms N` | any | waits before each batch of prefill |
 //! | `say TEXT` | any | writes a line to standard error when the process, load or answer begins |
 //! | `load-delay-ms N` | weights, environment | waits before each quarter of the file |
 //! | `resident-bytes N`, `device-bytes N` | weights, environment | reports these sizes |
+//! | `refuse-adapter DIGEST` | weights, environment | reports that this adapter does not fit |
 //! | `trained-context N` | weights, environment | reports this trained context |
 //! | `no-chat-template` | weights, environment | has no chat template, unless the daemon gives one |
 //! | `hello-version N` | environment | has this version in its hello |

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, fs::File, io, time::Duration};
 
 use runner_protocol::{
     Call, Event, Failure, FailureKind, Generate, Hello, HostCacheSetup, Kernels, Load, Loaded,
-    Reply, Request, Sandbox, Stats, Template, Tokenize, VERSION, frame,
+    RefusedAdapter, Reply, Request, Sandbox, Stats, Template, Tokenize, VERSION, frame,
 };
 
 use super::{
@@ -310,6 +310,14 @@ impl Mock {
                 vocabulary: words::VOCABULARY,
                 has_chat_template: !script.no_chat_template,
                 sees_images: load.projector.is_some(),
+                refused_adapters: script
+                    .refused_adapter
+                    .map(|digest| RefusedAdapter {
+                        digest,
+                        reason: "the mock refuses it".to_owned(),
+                    })
+                    .into_iter()
+                    .collect(),
                 resident_bytes: script.resident_bytes.unwrap_or(RESIDENT),
                 device_bytes: script.device_bytes,
                 memory: Vec::new(),

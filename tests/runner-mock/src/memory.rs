@@ -105,7 +105,7 @@ impl Memory {
         let head = Head {
             model: setup.model.clone(),
             build: BUILD.to_owned(),
-            scales: Vec::new(),
+            adapters: Vec::new(),
             bytes: self.leaving.len() as u64,
             tokens,
         };

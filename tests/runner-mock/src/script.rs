@@ -35,6 +35,7 @@ pub(super) struct Script {
     pub(super) resident_bytes: Option<u64>,
     pub(super) device_bytes: u64,
     pub(super) trained_context: Option<u32>,
+    pub(super) refused_adapter: Option<String>,
     pub(super) no_chat_template: bool,
     pub(super) hello_version: Option<u32>,
     faults: Vec<(FaultPoint, Fault)>,
@@ -46,6 +47,7 @@ pub(super) enum Answer {
     Text(String),
     Count(u32),
     Prompt,
+    Adapters,
     Attempt(Attempt),
 }
 
@@ -147,6 +149,7 @@ impl Script {
                 self.calls.push((name.to_owned(), arguments.to_owned()));
             }
             "echo-prompt" if none => self.answer = Some(Answer::Prompt),
+            "echo-adapters" if none => self.answer = Some(Answer::Adapters),
             "delay-ms" => self.delay = millis(argument)?,
             "prefill-delay-ms" => self.prefill_delay = millis(argument)?,
             "say" => self.say.push(argument.to_owned()),
@@ -154,6 +157,7 @@ impl Script {
             "resident-bytes" if of_model => self.resident_bytes = Some(argument.parse().ok()?),
             "device-bytes" if of_model => self.device_bytes = argument.parse().ok()?,
             "trained-context" if of_model => self.trained_context = Some(argument.parse().ok()?),
+            "refuse-adapter" if of_model => self.refused_adapter = Some(argument.to_owned()),
             "no-chat-template" if of_model && none => self.no_chat_template = true,
             "hello-version" if origin == Origin::Environment => {
                 self.hello_version = Some(argument.parse().ok()?)

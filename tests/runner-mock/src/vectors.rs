@@ -26,6 +26,7 @@ pub(super) fn embed(embed: Embed, words: &mut Words) -> Result<Event, Failure> {
         normalize,
         truncate,
         context,
+        adapters: _,
     } = embed;
     few_enough(inputs.len())?;
     let longest = context_of(context, LONGEST)? as usize;

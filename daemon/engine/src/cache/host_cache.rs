@@ -141,17 +141,17 @@ impl HostCache {
         (self.budget as u64).saturating_add(files.max().unwrap_or(0))
     }
 
-    /// Adds a state in a file, which was last used at `used`, and is being read if `ahead` says so.
+    /// Adds a state in a file, computed with these scales, which was last used at `used`, and is being read if `ahead` says so.
     pub(crate) fn add_file(
         &mut self,
         index: u32,
         saved: Arc<Saved>,
+        scales: AdapterScales,
         ahead: Option<ReadAhead>,
         used: Instant,
     ) {
         let head = saved.head();
         let tokens = head.tokens.iter().copied().map(LlamaToken::new).collect();
-        let scales = head.scales.clone();
         let stored = Stored::File {
             index,
             saved,

@@ -111,7 +111,7 @@ mod tests {
         let head = Head {
             model: "a".into(),
             build: "b".into(),
-            scales: Vec::new(),
+            adapters: Vec::new(),
             tokens: vec![1],
             bytes: 3,
         };

@@ -14,7 +14,7 @@ use runner_protocol::{
 use crate::{
     cache::{host_cache::HostCache, read_ahead::ReadAhead, slots::EvictedSeq},
     error::Error,
-    model::{Model, backend},
+    model::{Model, adapters::AdapterNames, backend},
     outbox::count,
     system::{fs, memory},
 };
@@ -41,6 +41,8 @@ pub(crate) struct StateExport {
     /// Key of the model; without one, nothing is handed out.
     model: Option<String>,
     build: String,
+    /// The adapters of its runner.
+    adapters: AdapterNames,
     /// The state that was handed out last.
     state: Vec<u8>,
 }
@@ -86,11 +88,13 @@ impl StateImport {
         count(readable.count())
     }
 
-    /// The host cache with the states that fit this model; the others are refused.
+    /// The host cache with the states that fit this model. States with adapters that are not loaded are passed over; the others are
+    /// refused.
     pub(crate) fn into_cache(
         mut self,
         model: &Model,
         load: &Load,
+        adapters: &AdapterNames,
         now: Instant,
     ) -> (HostCache, StateExport) {
         let mut host_cache = HostCache::new(self.memory);
@@ -100,15 +104,17 @@ impl StateImport {
                 let head = saved.head();
                 head.model == self.model
                     && head.build == build
-                    && head.scales.len() == load.adapters.len()
                     && model.checked(&head.tokens).is_ok()
             };
             match saved.filter(ours) {
                 Some(saved) => {
+                    let Some(scales) = adapters.scales_of(&saved.head().adapters) else {
+                        continue;
+                    };
                     let age = Duration::from_secs(index.into());
                     let used = now.checked_sub(age).unwrap_or(now);
                     let ahead = self.ahead.take_if(|_| index == 0);
-                    host_cache.add_file(index, saved, ahead, used);
+                    host_cache.add_file(index, saved, scales, ahead, used);
                 }
                 None => host_cache.refuse_file(index),
             }
@@ -116,6 +122,7 @@ impl StateImport {
         let export = StateExport {
             model: Some(self.model),
             build,
+            adapters: adapters.clone(),
             state: Vec::new(),
         };
         (host_cache, export)
@@ -144,7 +151,7 @@ impl StateExport {
         let head = Head {
             model: model.clone(),
             build: self.build.clone(),
-            scales,
+            adapters: self.adapters.named(&scales),
             tokens: tokens.into_iter().map(|LlamaToken(token)| token).collect(),
             bytes: self.state.len() as u64,
         };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use llama_cpp_2::token::LlamaToken;
 use runner_protocol::Event;
 
-use crate::{error::Error, outbox::count};
+use crate::{error::Error, model::adapters::AdapterScales, outbox::count};
 
 /// What becomes of the results.
 #[derive(Debug, Clone, Copy)]
@@ -34,18 +34,26 @@ pub(super) struct Text {
 pub(super) struct Job {
     pub(super) id: u64,
     task: Task,
+    /// Scales of its adapters.
+    scales: AdapterScales,
     texts: Vec<Text>,
     results: Vec<Vec<f32>>,
 }
 
 impl Job {
-    pub(super) fn new(id: u64, task: Task, texts: Vec<Text>) -> Self {
+    pub(super) fn new(id: u64, task: Task, scales: AdapterScales, texts: Vec<Text>) -> Self {
         Self {
             id,
             task,
+            scales,
             results: Vec::with_capacity(texts.len()),
             texts,
         }
+    }
+
+    /// Scales of its adapters.
+    pub(super) fn scales(&self) -> &AdapterScales {
+        &self.scales
     }
 
     /// Tokens that are still to be read.
@@ -111,15 +119,23 @@ fn vector(values: &[f32], normalize: bool) -> Vec<f32> {
         .collect()
 }
 
-/// How many of each job's next texts go into one batch.
+/// How many of the next texts of each job with these scales go into one batch.
 ///
 /// One text of each job in turn, the oldest first, until there are enough; so a short request does not wait for the end of a long one.
 /// The first text always goes in, however long.
-pub(super) fn share(jobs: &VecDeque<Job>, most_tokens: usize, most_texts: usize) -> Vec<usize> {
+pub(super) fn share(
+    jobs: &VecDeque<Job>,
+    scales: &AdapterScales,
+    most_tokens: usize,
+    most_texts: usize,
+) -> Vec<usize> {
     let mut shares = vec![0; jobs.len()];
     let mut queues: Vec<_> = jobs
         .iter()
-        .map(|job| job.next(usize::MAX).map(<[_]>::len))
+        .map(|job| {
+            let texts = if job.scales == *scales { usize::MAX } else { 0 };
+            job.next(texts).map(<[_]>::len)
+        })
         .collect();
     let (mut tokens, mut texts) = (0, 0);
     loop {
@@ -146,6 +162,10 @@ mod tests {
     use super::*;
 
     fn job(id: u64, lengths: &[usize]) -> Job {
+        scaled(id, &[], lengths)
+    }
+
+    fn scaled(id: u64, scales: &[u32], lengths: &[usize]) -> Job {
         let texts = lengths.iter().map(|&length| Text {
             tokens: vec![LlamaToken::new(1); length],
             cut: false,
@@ -154,12 +174,24 @@ mod tests {
             width: 2,
             normalize: true,
         };
-        Job::new(id, task, texts.collect())
+        Job::new(id, task, scales.to_vec(), texts.collect())
     }
 
     fn check(jobs: &[&[usize]], expected: &[usize]) {
         let jobs = jobs.iter().map(|lengths| job(1, lengths)).collect();
-        assert_eq!(share(&jobs, 100, 5), expected);
+        assert_eq!(share(&jobs, &AdapterScales::new(), 100, 5), expected);
+    }
+
+    #[test]
+    fn jobs_with_other_adapters_share_no_batch() {
+        let jobs: VecDeque<Job> = [
+            scaled(1, &[0, 1], &[10, 10]),
+            scaled(2, &[0, 0], &[10]),
+            scaled(3, &[0, 1], &[10]),
+        ]
+        .into();
+        assert_eq!(share(&jobs, &vec![0, 0], 100, 5), [0, 1, 0]);
+        assert_eq!(share(&jobs, &vec![0, 1], 100, 5), [2, 0, 1]);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! loop: take in what has arrived ─► fill a batch with whole texts of all requests in turn ─► decode it ─► hand out results
 //! ```
 //! Such a model needs every token of a text at once, so a text is never split, and the longest one that fits a batch is the longest it reads.
-//! Short texts of any number of requests share a batch; nothing is remembered from one batch to the next.
+//! Short texts of any number of requests share a batch, as far as they name the same adapters with the same scales; nothing is
+//! remembered from one batch to the next.
 
 mod job;
 mod preparer;
@@ -14,6 +15,7 @@ mod wordpiece;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Instant,
 };
 
 use runner_protocol::{Call, Embeddings, Event, Load, MemoryPart, Request, Scores, Stats};
@@ -27,9 +29,9 @@ use crate::{
     },
     inbox::{self, Inbox, Mail},
     load,
-    model::Model,
+    model::{Model, adapters::Adapters},
     outbox::{Outbox, count},
-    schedule::interrupt::Interrupt,
+    schedule::{interrupt::Interrupt, turns::Turns},
     system::{
         memory,
         worker::{MAX_JOBS, Ticket, Worker},
@@ -69,6 +71,9 @@ pub(crate) struct Embedder<'m> {
     preparer: Worker<Request>,
     /// Requests whose texts are tokenized, by their ids.
     preparing: HashMap<u64, Ticket>,
+    adapters: Adapters,
+    /// Requests with different adapters take turns.
+    turns: Turns,
     /// Used again for each step.
     batch: Batch,
     /// Oldest first.
@@ -83,17 +88,13 @@ impl<'m> Embedder<'m> {
     /// [`Error::Unsupported`] for what goes with writing only; [`Error::Internal`] with llama.cpp's reason.
     pub(crate) fn new(
         model: &'m Model,
+        adapters: Adapters,
         pooling: Pooling,
         load: &Load,
         interrupt: Arc<Interrupt>,
         outbox: Outbox,
         put: impl Fn(Prepared) + Send + 'm,
     ) -> Result<(Self, impl FnOnce() + Send + 'm), Error> {
-        if !load.adapters.is_empty() {
-            return Err(Error::Unsupported(
-                "adapters of models that embed or rank are not supported".into(),
-            ));
-        }
         // Beyond what it was trained with, such a model has no positions at all.
         let trained = match model.trained_context() {
             0 => LONGEST,
@@ -120,6 +121,7 @@ impl<'m> Embedder<'m> {
             pooling,
             width,
             texts: Texts::new(model, longest)?,
+            adapters: adapters.names().clone(),
             outbox: outbox.clone(),
         };
         let (preparer, prepare) = Worker::new(MAX_JOBS, move || {
@@ -135,6 +137,8 @@ impl<'m> Embedder<'m> {
             longest,
             preparer,
             preparing: HashMap::new(),
+            adapters,
+            turns: Turns::default(),
             batch: Batch::new(),
             jobs: VecDeque::new(),
             outbox,
@@ -265,7 +269,11 @@ impl<'m> Embedder<'m> {
 
     /// One batch, and what follows from it.
     fn step<F>(&mut self, inbox: &Inbox<F>) {
-        let shares = job::share(&self.jobs, SHARED_TOKENS, SHARED_TEXTS as usize);
+        let wanted = self.jobs.iter().map(Job::scales);
+        let Some(scales) = self.turns.next(wanted, Instant::now()) else {
+            return;
+        };
+        let shares = job::share(&self.jobs, &scales, SHARED_TOKENS, SHARED_TEXTS as usize);
         self.batch.clear();
         let mut text = 0;
         for (job, &share) in self.jobs.iter().zip(&shares) {
@@ -286,11 +294,18 @@ impl<'m> Embedder<'m> {
         if inbox.has_mail() {
             return;
         }
+        let context = &mut self.context;
+        if let Err(error) = self
+            .adapters
+            .set(&scales, |given| context.set_adapters(given))
+        {
+            return self.fail(&shares, &error);
+        }
         match self.context.decode(&mut self.batch) {
             Ok(()) => self.hand_out(&shares),
             // Whose cancel it was lies in the inbox; the others' texts are read again.
             Err(DecodeError::Stopped) => {}
-            Err(error) => self.fail(&shares, error),
+            Err(error) => self.fail(&shares, &error),
         }
     }
 
@@ -320,8 +335,8 @@ impl<'m> Embedder<'m> {
         }
     }
 
-    /// After a decode call that failed: ends all jobs with texts in it.
-    fn fail(&mut self, shares: &[usize], error: DecodeError) {
+    /// After a step that failed: ends all jobs with texts in it.
+    fn fail(&mut self, shares: &[usize], error: &dyn std::error::Error) {
         tracing::error!(%error, "a decode call failed");
         for at in (0..shares.len()).rev().filter(|&at| shares[at] > 0) {
             if let Some(job) = self.jobs.remove(at) {

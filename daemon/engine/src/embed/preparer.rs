@@ -6,7 +6,9 @@ use super::{
     job::{Job, Task},
     texts::Texts,
 };
-use crate::{error::Error, ffi::pooled::Pooling, load, outbox::Outbox};
+use crate::{
+    error::Error, ffi::pooled::Pooling, load, model::adapters::AdapterNames, outbox::Outbox,
+};
 
 /// The result for a request with texts to embed or to rank.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(super) struct Preparation<'m> {
     /// Numbers in a vector.
     pub(super) width: usize,
     pub(super) texts: Texts<'m>,
+    pub(super) adapters: AdapterNames,
     pub(super) outbox: Outbox,
 }
 
@@ -57,7 +60,9 @@ impl Preparation<'_> {
             normalize,
             truncate,
             context,
+            adapters,
         } = embed;
+        let scales = self.adapters.wanted(&adapters)?;
         if self.pooling == Pooling::Rank {
             return Err(Error::Invalid(
                 "this model ranks documents and gives no vectors; ask it to rerank".into(),
@@ -77,6 +82,7 @@ impl Preparation<'_> {
         Ok(Job::new(
             id,
             Task::Embed { width, normalize },
+            scales,
             inputs.collect::<Result<_, _>>()?,
         ))
     }
@@ -91,7 +97,8 @@ impl Preparation<'_> {
         let pairs = self
             .texts
             .pairs(rerank, load::held(rerank.context, self.texts.longest())?)?;
-        Ok(Job::new(id, Task::Rerank, pairs))
+        let scales = self.adapters.wanted(&rerank.adapters)?;
+        Ok(Job::new(id, Task::Rerank, scales, pairs))
     }
 }
 

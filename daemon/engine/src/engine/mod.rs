@@ -41,7 +41,7 @@ use crate::{
     ffi::context::{Batch, DecodeError},
     images::encoder::{Encoded, ImageEncoder, Pulse, Room},
     inbox::{Inbox, Mail, Returns},
-    load,
+    load::{self, LoadedAdapters},
     model::{Model, adapters::Adapters, backend},
     outbox::{Outbox, count, nanoseconds},
     prompt::length::{COUNTED_BYTES, Length},
@@ -50,6 +50,7 @@ use crate::{
         interrupt::Interrupt,
         pace::{Pace, StepLoad},
         step,
+        turns::Turns,
     },
     speculation::{self, Draft, DraftModel, Speculation, Writer},
     system::{
@@ -143,18 +144,35 @@ fn serve(
         let outbox = outbox.clone();
         move |fraction| outbox.send(id, Event::Loading { fraction })
     };
-    let (model, adapters) = load::weights(backend, load, progress)?;
+    let (model, given) = load::weights(backend, load, progress)?;
+    let LoadedAdapters {
+        adapters,
+        refused,
+        memory: adapter_memory,
+    } = given;
     let weights_took = began.elapsed();
     let interrupt = Arc::clone(&inbox.interrupt);
     if let Some(pooling) = model.pooling {
         let put = returns.putting(Finished::Tokenized);
-        let (embedder, prepare) =
-            embed::Embedder::new(&model, pooling, load, interrupt, outbox.clone(), put)?;
+        let (embedder, prepare) = embed::Embedder::new(
+            &model,
+            adapters,
+            pooling,
+            load,
+            interrupt,
+            outbox.clone(),
+            put,
+        )?;
         return thread::scope(|scope| {
             threads::spawn(scope, "preparer", threads::STACK_BYTES, prepare)?;
             memory::hold(0, u64::from(load::threads(load).unsigned_abs()));
             let loaded = Loaded {
-                memory: embedder.memory_parts(),
+                memory: embedder
+                    .memory_parts()
+                    .into_iter()
+                    .chain(adapter_memory)
+                    .collect(),
+                refused_adapters: refused,
                 ..loaded(&model, load, embedder.longest(), free_before, began)
             };
             outbox.send(id, Event::Loaded(loaded));
@@ -175,6 +193,7 @@ fn serve(
         .transpose()?;
     let mut parts = memory.context.memory_parts();
     parts.extend(draft.iter().flat_map(DraftModel::memory_parts));
+    parts.extend(adapter_memory);
     let speculation = Speculation::new(load.speculation, draft);
     let (renderer, render) =
         Renderer::new(model.chat_source(), returns.putting(Finished::Rendered));
@@ -200,7 +219,7 @@ fn serve(
     );
     if let Some(imported) = imported {
         (engine.slots.host_cache, engine.export) =
-            imported.into_cache(&model, load, Instant::now());
+            imported.into_cache(&model, load, engine.adapters.names(), Instant::now());
     }
 
     // The threads start before the memory is limited, so that their stacks count as taken.
@@ -221,6 +240,7 @@ fn serve(
         let loaded = Loaded {
             sees_images: engine.encoder.is_some(),
             memory: parts,
+            refused_adapters: refused,
             ..loaded(&model, load, engine.cells, free_before, began)
         };
         tracing::info!(device = loaded.device, context = loaded.context, took = ?began.elapsed(), weights = ?weights_took, "loaded");
@@ -238,6 +258,7 @@ fn loaded(model: &Model, load: &Load, context: usize, free_before: u64, began: I
         vocabulary: u32::try_from(model.vocabulary()).unwrap_or(0),
         has_chat_template: model.has_template(),
         sees_images: false,
+        refused_adapters: Vec::new(),
         resident_bytes: memory::resident(),
         device_bytes: free_before.saturating_sub(backend::free_device_bytes()),
         memory: Vec::new(),
@@ -273,8 +294,8 @@ struct Engine<'m> {
     speculation: Speculation<'m>,
     /// The next step has no drafts, because the KV cache was too full for them.
     without_drafts: bool,
-    /// Counts steps, so that sequences with different adapters take turns.
-    turn: usize,
+    /// Sequences with different adapters take turns.
+    turns: Turns,
     /// Buffers of the sampler.
     scratch: Scratch,
     /// Hands out states before the model is unloaded.
@@ -330,7 +351,7 @@ impl<'m> Engine<'m> {
             pace: Pace::new(batch_tokens),
             speculation,
             without_drafts: false,
-            turn: 0,
+            turns: Turns::default(),
             scratch: Scratch::default(),
             export: StateExport::default(),
             encoder: None,
@@ -567,20 +588,24 @@ impl<'m> Engine<'m> {
     fn outstanding(&mut self) -> Vec<usize> {
         let mut outstanding = self.slots.outstanding();
         let running = self.slots.running();
-        let mut turns: Vec<_> = running.iter().map(|slot| &slot.tenant.scales).collect();
-        turns.sort_unstable();
-        turns.dedup();
-        if turns.is_empty() {
+        let ready = running
+            .iter()
+            .zip(&outstanding)
+            .filter(|(_, count)| **count > 0);
+        let wanted = ready.map(|(slot, _)| &slot.tenant.scales);
+        let Some(turn) = self.turns.next(wanted, Instant::now()) else {
             return outstanding;
-        }
-        let turn = turns[self.turn % turns.len()].clone();
-        self.turn = self.turn.wrapping_add(1);
+        };
         for (slot, outstanding) in running.iter().zip(&mut outstanding) {
             if slot.tenant.scales != turn {
                 *outstanding = 0;
             }
         }
-        if let Err(error) = self.adapters.set(&mut self.memory.context, &turn) {
+        let context = &mut self.memory.context;
+        if let Err(error) = self
+            .adapters
+            .set(&turn, |given| context.set_adapters(given))
+        {
             self.fail_all(|_| Error::Internal(error.to_string()));
             return Vec::new();
         }

@@ -38,7 +38,7 @@ impl Engine<'_> {
         encoded: Option<RequestImages>,
         clock: Clock,
     ) {
-        let scales = match self.adapters.wanted(generate.adapter_scales.as_deref()) {
+        let scales = match self.adapters.names().wanted(&generate.adapters) {
             Ok(scales) => scales,
             Err(error) => return self.outbox.fail(id, error),
         };

@@ -283,7 +283,7 @@ impl<'m, D: Fn(Prepared)> Preparation<'m, D> {
             deterministic,
             stop,
             overflow,
-            adapter_scales: _,
+            adapters: _,
             constraint,
             logprobs,
             read_as: _,

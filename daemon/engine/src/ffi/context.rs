@@ -360,24 +360,12 @@ impl<'m> Context<'m> {
     ///
     /// # Errors
     /// llama.cpp's code.
-    pub(crate) fn set_adapters<'a>(
+    pub(crate) fn set_adapters(
         &mut self,
-        adapters: impl IntoIterator<Item = (&'a LlamaLoraAdapter, f32)>,
+        adapters: Vec<(&LlamaLoraAdapter, f32)>,
     ) -> Result<(), i32> {
-        let (mut adapters, mut scales): (Vec<_>, Vec<f32>) = adapters
-            .into_iter()
-            .map(|(adapter, scale)| (raw_adapter(adapter), scale))
-            .unzip();
-        // SAFETY: The context is alive, and so are the adapters: llama.cpp frees them with the model. Both vectors have `len` elements; they are copied.
-        let code = unsafe {
-            sys::llama_set_adapters_lora(
-                self.context.as_ptr(),
-                adapters.as_mut_ptr(),
-                adapters.len(),
-                scales.as_mut_ptr(),
-            )
-        };
-        if code == 0 { Ok(()) } else { Err(code) }
+        // SAFETY: The context is alive.
+        unsafe { set_adapters(self.context.as_ptr(), adapters) }
     }
 
     /// The bytes of the model and of this context, by device.
@@ -390,6 +378,30 @@ impl<'m> Context<'m> {
         // SAFETY: The context is alive.
         unsafe { sys::llama_get_memory(self.context.as_ptr()) }
     }
+}
+
+/// Sets the adapters of a context, each with its scale.
+///
+/// # Safety
+/// The context is alive, and the adapters belong to its model, which frees them.
+pub(super) unsafe fn set_adapters(
+    context: *mut sys::llama_context,
+    adapters: Vec<(&LlamaLoraAdapter, f32)>,
+) -> Result<(), i32> {
+    let (mut adapters, mut scales): (Vec<_>, Vec<f32>) = adapters
+        .into_iter()
+        .map(|(adapter, scale)| (raw_adapter(adapter), scale))
+        .unzip();
+    // SAFETY: The caller keeps context and adapters alive. Both vectors have `len` elements; they are copied.
+    let code = unsafe {
+        sys::llama_set_adapters_lora(
+            context,
+            adapters.as_mut_ptr(),
+            adapters.len(),
+            scales.as_mut_ptr(),
+        )
+    };
+    if code == 0 { Ok(()) } else { Err(code) }
 }
 
 /// ggml's number of a type.

@@ -9,12 +9,12 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 use llama_cpp_sys_2 as sys;
 
 use runner_protocol::MemoryPart;
 
-use super::context::{Batch, DecodeError, raw_model, stopped};
+use super::context::{Batch, DecodeError, raw_model, set_adapters, stopped};
 use super::memory_report;
 
 /// How a text's vector comes from those of its tokens.
@@ -117,6 +117,18 @@ impl<'m> Pooled<'m> {
     pub(crate) fn memory_parts(&self) -> Vec<MemoryPart> {
         // SAFETY: The context is alive.
         unsafe { memory_report::parts(self.context.as_ptr()) }
+    }
+
+    /// Sets the adapters for the decode calls that follow, each with its scale. They belong to the same model.
+    ///
+    /// # Errors
+    /// llama.cpp's code.
+    pub(crate) fn set_adapters(
+        &mut self,
+        adapters: Vec<(&LlamaLoraAdapter, f32)>,
+    ) -> Result<(), i32> {
+        // SAFETY: The context is alive.
+        unsafe { set_adapters(self.context.as_ptr(), adapters) }
     }
 
     /// Numbers in one result.

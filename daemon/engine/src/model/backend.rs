@@ -93,6 +93,14 @@ pub(crate) fn device(offload: bool) -> String {
     }
 }
 
+/// ggml's name of the memory for what goes with the layers: the first accelerator where some are offloaded.
+pub(crate) fn memory_device(offload: bool) -> String {
+    match offloadable().next().filter(|_| offload) {
+        Some(device) => device.name,
+        None => "CPU".to_owned(),
+    }
+}
+
 /// The selected accelerators.
 fn offloadable() -> impl Iterator<Item = LlamaBackendDevice> {
     let selected = |device: &LlamaBackendDevice| match SELECTED.get() {

@@ -4,3 +4,4 @@ pub(crate) mod clock;
 pub(crate) mod interrupt;
 pub(crate) mod pace;
 pub(crate) mod step;
+pub(crate) mod turns;

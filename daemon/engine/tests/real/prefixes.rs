@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use runner_protocol::{Adapter, Call, Done, Event, Generate, Prompt, Stats, StopReason};
 
 use crate::{
-    adapters::lora,
+    adapters::{lora, scale},
     harness::{Runner, greedy, inheritable},
 };
 
@@ -119,13 +119,13 @@ fn a_cancelled_prompt_leaves_what_was_read_of_it() {
 #[test]
 fn requests_with_other_adapters_share_nothing_and_take_turns() {
     let file = inheritable(&lora("blk.0.attn_q.weight"));
-    let adapter = Adapter {
+    let adapter = |digest: &str| Adapter {
         fd: file.as_raw_fd(),
-        scale: 1.0,
+        digest: digest.to_owned(),
     };
-    let mut runner = Runner::loaded(|load| load.adapters = vec![adapter; 2]);
+    let mut runner = Runner::loaded(|load| load.adapters = ["a", "b"].map(adapter).to_vec());
     let with = |scales: [f32; 2]| Generate {
-        adapter_scales: Some(scales.to_vec()),
+        adapters: vec![scale("a", scales[0]), scale("b", scales[1])],
         ..ask(tokens(1, 100, 1))
     };
     let (_, plain) = runner.generate(with([0.0, 0.0]));
@@ -134,7 +134,7 @@ fn requests_with_other_adapters_share_nothing_and_take_turns() {
     assert_ne!(answer(&plain), answer(&both));
     let (_, usual) = runner.generate(ask(tokens(1, 100, 1)));
     assert_eq!(usual.cached_tokens, 100);
-    assert_eq!(answer(&usual), answer(&both));
+    assert_eq!(answer(&usual), answer(&plain));
 
     let scales = [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0, 1.0]];
     let ids = scales.map(|scales| runner.send(Call::Generate(Box::new(with(scales)))));
@@ -148,9 +148,9 @@ fn requests_with_other_adapters_share_nothing_and_take_turns() {
 fn scales_that_fit_no_adapters_are_refused() {
     let mut runner = Runner::loaded(|_| ());
     let wrong = Generate {
-        adapter_scales: Some(vec![1.0]),
+        adapters: vec![scale("a", 1.0)],
         ..greedy("hello", 4)
     };
     let (_, message) = runner.fails(Call::Generate(Box::new(wrong)));
-    assert!(message.contains("adapters"), "{message}");
+    assert!(message.contains("adapter a"), "{message}");
 }

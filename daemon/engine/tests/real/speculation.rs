@@ -7,8 +7,8 @@ use std::{collections::HashSet, os::fd::AsRawFd};
 
 use gguf_writer::Tensor;
 use runner_protocol::{
-    Adapter, Call, Constraint, Done, Event, FailureKind, Generate, Logprob, MAX_DRAFT, Mirostat,
-    Prompt, Sampling, Shape, Speculation, Stats, StopReason,
+    Adapter, AdapterScale, Call, Constraint, Done, Event, FailureKind, Generate, Logprob,
+    MAX_DRAFT, Mirostat, Prompt, Sampling, Shape, Speculation, Stats, StopReason,
 };
 
 use crate::{
@@ -316,10 +316,13 @@ fn adapters_are_kept_apart() {
     let file = inheritable(&lora("blk.0.attn_q.weight"));
     let adapter = Adapter {
         fd: file.as_raw_fd(),
-        scale: 1.0,
+        digest: "a".to_owned(),
     };
     let scaled = |scale| Generate {
-        adapter_scales: Some(vec![scale]),
+        adapters: vec![AdapterScale {
+            digest: "a".to_owned(),
+            scale,
+        }],
         ..greedy("hello the sky", 60)
     };
     let asked = [0.0, 1.0, -1.0].map(scaled);

@@ -3,12 +3,15 @@
 use std::{fs::File, os::fd::AsRawFd};
 
 use runner_protocol::{
-    Call, Done, Event, ExportState, FailureKind, Generate, HostCacheSetup, MAX_STATES, Prompt,
-    State, StateOutcome,
+    Adapter, Call, Done, Event, ExportState, FailureKind, Generate, HostCacheSetup, MAX_STATES,
+    Prompt, State, StateOutcome,
     state::{Head, Writer},
 };
 
-use crate::harness::{Runner, greedy, inheritable};
+use crate::{
+    adapters::{listed, scale, two},
+    harness::{Runner, greedy, inheritable},
+};
 
 const MEMORY: u64 = 64 << 20;
 
@@ -27,10 +30,14 @@ fn set_up_host_cache(memory: u64, files: &[&File]) -> Call {
 
 /// A runner with the tiny model that was handed these files before it loaded.
 fn with(memory: u64, files: &[&File]) -> Runner {
+    with_adapters(memory, files, Vec::new())
+}
+
+fn with_adapters(memory: u64, files: &[&File], adapters: Vec<Adapter>) -> Runner {
     let mut runner = Runner::start(&gguf_writer::tiny::llama(1));
     let ready = runner.call(set_up_host_cache(memory, files));
     assert!(matches!(ready, Event::HostCacheReady { .. }), "{ready:?}");
-    runner.load(|_| ()).unwrap();
+    runner.load(|load| load.adapters = adapters).unwrap();
     runner
 }
 
@@ -255,6 +262,37 @@ fn damaged_files_are_refused_wherever_they_are_damaged() {
 }
 
 #[test]
+fn a_state_belongs_to_its_adapters_wherever_they_are_in_the_list() {
+    let [a, b] = two();
+    let asking = |digest: &str, prompt| Generate {
+        adapters: vec![scale(digest, 1.0)],
+        ..ask(prompt)
+    };
+    let mut first = with_adapters(MEMORY, &[], listed(&[a, b]));
+    let (_, done) = first.generate(asking("b", tokens(1, 300, 1)));
+    let (state, bytes) = export_state(&mut first).unwrap();
+    assert_eq!(state.head.adapters, [("b".to_owned(), 1.0_f32.to_bits())]);
+    let next = [&done.all_tokens[..], &tokens(5, 20, 1)].concat();
+    let file = inheritable(&file_bytes(&state.head, &bytes));
+    let cached = |adapters: &[(&str, File)], digest| {
+        let mut runner = with_adapters(MEMORY, &[&file], listed(adapters));
+        let (_, done) = runner.generate(asking(digest, next.clone()));
+        let told = runner.has_early(0).then(|| runner.event(0));
+        (done.cached_tokens as usize, told)
+    };
+    let [a, b] = two();
+    let order = [b, a];
+    let used = Event::StateOutcome {
+        state: 0,
+        outcome: StateOutcome::Used,
+    };
+    assert_eq!(cached(&order, "b"), (state.head.tokens.len(), Some(used)));
+    assert_eq!(cached(&order, "a"), (0, None));
+    // It stays for a runner with its adapter.
+    assert_eq!(cached(&order[1..], "a"), (0, None));
+}
+
+#[test]
 fn files_that_are_whole_and_not_of_this_model_or_engine_are_refused() {
     let talk = talk();
     let changed = |change: fn(&mut Head)| {
@@ -265,13 +303,12 @@ fn files_that_are_whole_and_not_of_this_model_or_engine_are_refused() {
     let foreign = [
         changed(|head| head.model = "another".to_owned()),
         changed(|head| head.build.push_str(" and later")),
-        changed(|head| head.scales.push(1)),
         changed(|head| head.tokens[7] = i32::MAX),
         changed(|head| head.tokens[7] = -1),
     ];
     let files: Vec<File> = foreign.iter().map(|bytes| inheritable(bytes)).collect();
     let mut runner = with(MEMORY, &files.iter().collect::<Vec<_>>());
-    for state in 0..5 {
+    for state in 0..4 {
         let outcome = StateOutcome::Refused;
         assert_eq!(runner.event(0), Event::StateOutcome { state, outcome });
     }

@@ -1,12 +1,15 @@
 //! Texts to vectors, and documents to scores.
 
+use std::os::fd::AsRawFd;
+
 use gguf_writer::tiny_bert::{self, Pooling};
 use runner_protocol::{
-    Call, Detokenize, Embed, Embeddings, Event, FailureKind, Input, MAX_INPUTS, Rerank, Scores,
-    Stats, Tokenize,
+    Adapter, AdapterScale, Call, Detokenize, Embed, Embeddings, Event, FailureKind, Input,
+    MAX_INPUTS, Rerank, Scores, Stats, Tokenize,
 };
 
-use crate::harness::{Runner, greedy};
+use crate::adapters::{lora_of, scale};
+use crate::harness::{Runner, greedy, inheritable};
 
 fn runner(pooling: Pooling) -> Runner {
     let mut runner = Runner::start(&tiny_bert::bert(3, pooling));
@@ -23,6 +26,7 @@ fn texts(texts: &[&str]) -> Embed {
         normalize: true,
         truncate: true,
         context: None,
+        adapters: Vec::new(),
     }
 }
 
@@ -250,6 +254,7 @@ fn a_model_does_what_it_was_made_for_and_says_so() {
             documents: vec!["sky".into()],
             truncate: true,
             context: None,
+            adapters: Vec::new(),
         })
     };
     let mut embeds = runner(Pooling::Mean);
@@ -278,6 +283,7 @@ fn documents_are_scored_alone_as_among_others() {
             documents,
             truncate: true,
             context: None,
+            adapters: Vec::new(),
         };
         match runner.call(Call::Rerank(rerank)) {
             Event::Scores(scores) => scores,
@@ -309,6 +315,36 @@ fn documents_are_scored_alone_as_among_others() {
 }
 
 #[test]
+fn texts_are_read_with_the_adapters_that_their_request_names() {
+    let width = tiny_bert::WIDTH;
+    let file = inheritable(&lora_of("bert", "blk.0.attn_v.weight", width, 7));
+    let adapter = Adapter {
+        fd: file.as_raw_fd(),
+        digest: "a".to_owned(),
+    };
+    let asking = |adapters: &[AdapterScale]| Embed {
+        adapters: adapters.to_vec(),
+        ..texts(&["the sky is blue", "hello"])
+    };
+    let plain = embed(&mut runner(Pooling::Mean), asking(&[]));
+    let mut shared = Runner::start(&tiny_bert::bert(3, Pooling::Mean));
+    shared.load(|load| load.adapters = vec![adapter]).unwrap();
+    let with = embed(&mut shared, asking(&[scale("a", 1.0)]));
+    assert!(!close(&plain.vectors[0], &with.vectors[0]));
+    // Those with and those without take turns.
+    let calls = [vec![], vec![scale("a", 1.0)], vec![], vec![scale("a", 1.0)]];
+    let ids = calls.map(|adapters| shared.send(Call::Embed(asking(&adapters))));
+    for (id, expected) in ids.into_iter().zip([&plain, &with, &plain, &with]) {
+        let Event::Embeddings(found) = shared.end(id) else {
+            panic!("expected vectors");
+        };
+        for (found, expected) in found.vectors.iter().zip(&expected.vectors) {
+            assert!(close(found, expected), "{found:?} {expected:?}");
+        }
+    }
+}
+
+#[test]
 fn a_query_that_leaves_no_room_is_refused() {
     let mut runner = runner(Pooling::Rank);
     let (kind, message) = runner.fails(Call::Rerank(Rerank {
@@ -316,6 +352,7 @@ fn a_query_that_leaves_no_room_is_refused() {
         documents: vec!["sky".into()],
         truncate: true,
         context: None,
+        adapters: Vec::new(),
     }));
     assert_eq!(kind, FailureKind::ContextOverflow);
     assert!(message.starts_with("the query has"), "{message}");

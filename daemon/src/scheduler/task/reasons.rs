@@ -75,6 +75,11 @@ impl Task {
             [] => String::new(),
             needs => format!(" and {}", needs.join(", ")),
         };
+        let adapters = match request.adapters.len() {
+            0 => String::new(),
+            1 => ", with an adapter".to_owned(),
+            count => format!(", with {count} adapters"),
+        };
         let beside = self.table.len();
         let tight = if decision.is_tight {
             "; other programs leave too little memory, so its weights are read from the disk again and again"
@@ -90,19 +95,26 @@ impl Task {
                 ),
             };
             format!(
-                "loads with a context of {context} tokens{needs}, beside {beside} other models{tight}{given_up}"
+                "loads with a context of {context} tokens{needs}{adapters}, beside {beside} other models{tight}{given_up}"
             )
         }
     }
 }
 
 /// Why a loaded model is loaded anew.
-pub(super) fn reload_text(loaded: LoadSettings, asked: LoadSettings) -> String {
+pub(super) fn reload_text(
+    loaded: LoadSettings,
+    asked: LoadSettings,
+    lacks_adapter: bool,
+) -> String {
     if asked.context > loaded.context {
         return format!(
             "a request needs a context of {} tokens, and it is loaded with {}",
             asked.context, loaded.context
         );
+    }
+    if lacks_adapter {
+        return "a request needs an adapter that was not loaded with it".into();
     }
     "a request needs other settings of the load".into()
 }

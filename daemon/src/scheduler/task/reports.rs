@@ -47,6 +47,7 @@ impl Task {
             Ok(LoadedRunner {
                 runner,
                 loaded,
+                adapters,
                 saver,
                 device_reason,
             }) => {
@@ -85,14 +86,20 @@ impl Task {
                 entry.state = State::Ready(Box::new(Ready {
                     runner,
                     loaded,
+                    adapters,
                     saver,
                     device_reason,
                     leases: 0,
                     idle_since: Instant::now(),
                     load_time: since.elapsed(),
                 }));
+                // An adapter of another model that could not be opened is loaded for its own requests, with their error.
+                let (served, others): (Vec<_>, Vec<_>) = waiters
+                    .into_iter()
+                    .partition(|waiter| entry.has_adapters_of(&waiter.request));
+                self.pending.splice(0..0, others);
                 self.keep_spares();
-                for waiter in waiters {
+                for waiter in served {
                     self.grant(id, waiter);
                 }
             }
@@ -128,8 +135,9 @@ impl Task {
                 return;
             }
         }
-        if is_crash(error) {
-            self.breaker.crashed(&entry.request.key, Instant::now());
+        if error.is_runner_crash() {
+            self.breaker
+                .crashed(&entry.request.crash_key(), Instant::now());
         }
         for waiter in waiters {
             let error = waiter.request.with_reasons(error.clone());
@@ -171,7 +179,8 @@ impl Task {
         tracing::warn!(model = %entry.request.name, stderr = ?exit.stderr, "the runner {exit}");
         let text = format!("the runner {exit}");
         self.record(&entry.request.name, EventKind::Crashed, text);
-        self.breaker.crashed(&entry.request.key, Instant::now());
+        self.breaker
+            .crashed(&entry.request.crash_key(), Instant::now());
     }
 }
 
@@ -208,18 +217,6 @@ fn loaded_text(loaded: &Loaded, reason: &str, took: Duration) -> String {
         "loaded in {:.2} s{device}, with a context of {} tokens and {bytes}",
         took.as_secs_f64(),
         loaded.context
-    )
-}
-
-/// Whether a load failed by a crash of the runner, and not by an answer.
-fn is_crash(error: &Error) -> bool {
-    use supervisor::Error as E;
-    let Error::Runner { source, .. } = error else {
-        return false;
-    };
-    matches!(
-        source,
-        E::Exited(_) | E::Protocol { .. } | E::Stalled { .. } | E::Hello { .. }
     )
 }
 

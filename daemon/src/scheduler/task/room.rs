@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::{EventFacts, EventKind};
 use futures::FutureExt;
 use registry::{ModelKey, ModelName};
+use runner_protocol::{Failure, FailureKind, RefusedAdapter};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,10 +34,16 @@ impl Task {
         let Some(entry) = self.table.get_mut(&id) else {
             return;
         };
+        let refused = entry.refused_adapter(&waiter.request);
+        let refused = refused.map(|adapter| unfit(&waiter.request, adapter));
         let State::Ready(ready) = &mut entry.state else {
             return;
         };
         if waiter.is_gone() {
+            return;
+        }
+        if let Some(refused) = refused {
+            self.refuse(waiter, refused);
             return;
         }
         if let Some(stay) = waiter.request.keep_alive {
@@ -161,10 +168,11 @@ impl Task {
             };
             let (loaded, need) = (entry.request.settings, entry.need.clone());
             let asked = self.pending[first].request.settings;
+            let lacks_adapter = !entry.has_adapters_of(&self.pending[first].request);
             for waiter in self.pending.iter_mut().filter(|waiter| same(waiter)) {
                 waiter.request.keep(loaded, &need);
             }
-            self.stop(id, reload_text(loaded, asked));
+            self.stop(id, reload_text(loaded, asked, lacks_adapter));
             return;
         }
     }
@@ -271,7 +279,8 @@ impl Task {
         }
     }
 
-    /// The load for the first waiter and all others that the same settings serve, with the largest context among them.
+    /// The load for the first waiter and all others that the same settings serve, with the largest context among them and the adapters
+    /// of all.
     fn load_request(&self, key: &ModelKey) -> Option<LoadRequest> {
         let mut waiting = self
             .pending
@@ -280,11 +289,13 @@ impl Task {
         let mut request = waiting.next()?.request.clone();
         for waiter in waiting {
             let other = &waiter.request;
-            if other.required.is_met_by(request.settings)
-                && other.settings.context > request.settings.context
-            {
+            if !other.required.is_met_by(request.settings) {
+                continue;
+            }
+            if other.settings.context > request.settings.context {
                 request.take_context(other);
             }
+            request.take_adapters(other);
         }
         Some(request)
     }
@@ -320,7 +331,9 @@ impl Task {
             .pending
             .extract_if(.., |waiter| {
                 let other = &waiter.request;
-                other.key == *key && other.required.is_met_by(request.settings)
+                other.key == *key
+                    && other.required.is_met_by(request.settings)
+                    && request.has_adapters_of(other)
             })
             .collect();
         let is_second_try = self.second_tries.remove(key).is_some();
@@ -396,4 +409,12 @@ impl Task {
             });
         }
     }
+}
+
+/// The error of a request whose adapter does not fit the weights.
+fn unfit(request: &LoadRequest, refused: &RefusedAdapter) -> Error {
+    let RefusedAdapter { digest, reason } = refused;
+    let message = format!("its adapter sha256:{digest} does not fit its weights: {reason}");
+    let failure = Failure::new(FailureKind::Unsupported, message);
+    Error::runner(&request.name, supervisor::Error::Failed(failure))
 }

@@ -42,7 +42,7 @@ impl Machine for Shared {
 }
 
 /// A budget of so many megabytes of the host, of which none are kept for other programs.
-fn budget(megabytes: u64) -> MemoryBudget {
+pub(super) fn budget(megabytes: u64) -> MemoryBudget {
     MemoryBudget {
         host: Some(Share::Bytes(megabytes * MB)),
         reserve: Some(Share::Bytes(0)),
@@ -373,6 +373,7 @@ async fn idle_models_are_unloaded_when_other_programs_need_memory() {
 fn reducible(name: &str, megabytes: u64, smaller: u64) -> LoadRequest {
     let request = sized(name, megabytes);
     let smaller = Smaller {
+        drops_adapters: false,
         settings: LoadSettings {
             context: 50,
             ..request.settings

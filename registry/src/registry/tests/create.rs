@@ -468,6 +468,54 @@ async fn files_say_themselves_what_they_are() {
 }
 
 #[tokio::test]
+async fn models_with_adapters_are_found_by_their_base() {
+    let home = Home::new().await;
+    plain(&home.registry, "base", 1).await;
+    assert!(
+        home.registry
+            .adapted_models()
+            .await
+            .expect("readable")
+            .is_empty()
+    );
+    let adapter = put(&home.registry, &marked("adapter", "llama")).await;
+    let base = ModelRef {
+        name: name_of("base"),
+        digest: None,
+    };
+    let create = Create {
+        adapters: vec![adapter],
+        ..Create::new(name_of("a"), Base::Model(base))
+    };
+    let before = home.registry.revision();
+    make(&home.registry, create).await;
+    assert_ne!(home.registry.revision(), before);
+    let adapted = home.registry.adapted_models().await.expect("readable");
+    let base = home.registry.model(&name_of("base")).await.expect("there");
+    let [found] = adapted.as_slice() else {
+        panic!("one model has adapters: {adapted:?}");
+    };
+    assert_eq!((&found.name, &found.key), (&name_of("a"), &base.key()));
+    assert_eq!(found.adapters[0].digest, adapter);
+    let silent = Reporter::silent();
+    let opened = home.registry.ready_adapter(&found.name, adapter, &silent);
+    assert_eq!(opened.await.expect("good").digest, adapter);
+    let absent = home.registry.ready_adapter(&base.name, adapter, &silent);
+    assert!(matches!(absent.await, Err(Error::BlobNotFound { .. })));
+
+    let before = home.registry.revision();
+    home.registry.remove(&name_of("a")).await.expect("removed");
+    assert_ne!(home.registry.revision(), before);
+    assert!(
+        home.registry
+            .adapted_models()
+            .await
+            .expect("readable")
+            .is_empty()
+    );
+}
+
+#[tokio::test]
 async fn recipes_that_cannot_be_followed_are_refused_and_change_nothing() {
     let home = Home::new().await;
     let old = plain(&home.registry, "m", 1).await;

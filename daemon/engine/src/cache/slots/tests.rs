@@ -859,7 +859,7 @@ fn saved(tokens: &[LlamaToken]) -> Arc<Saved> {
     let head = Head {
         model: "a".into(),
         build: "b".into(),
-        scales: AdapterScales::new(),
+        adapters: Vec::new(),
         tokens: tokens.iter().map(|it| it.0).collect(),
         bytes: bytes.len() as u64,
     };
@@ -882,7 +882,7 @@ fn others_are_computed_while_a_saved_state_is_read() {
     house
         .slots
         .host_cache
-        .add_file(index, Arc::clone(&state), None, now);
+        .add_file(index, Arc::clone(&state), AdapterScales::new(), None, now);
     house.enqueue(person("first", 1, 20, 5));
     assert_eq!(house.admit_all(), ["first"]);
     house.enqueue(person("second", 7, 90, 30));
@@ -918,7 +918,7 @@ fn with_nobody_else_there_is_nothing_to_compute_before_a_state_is_read() {
     house
         .slots
         .host_cache
-        .add_file(0, state, Some(reading.clone()), now);
+        .add_file(0, state, AdapterScales::new(), Some(reading.clone()), now);
     house.enqueue(person("second", 7, 90, 30));
     assert!(house.admit_all().is_empty());
     assert!(house.slots.is_idle());
@@ -954,7 +954,10 @@ fn with_saved(kinds: &[i32]) -> House {
     for (&kind, index) in kinds.iter().zip(0..) {
         let state = saved(&person("before", kind, 90, 10).tokens);
         let now = house.now;
-        house.slots.host_cache.add_file(index, state, None, now);
+        house
+            .slots
+            .host_cache
+            .add_file(index, state, AdapterScales::new(), None, now);
     }
     house
 }
@@ -1001,7 +1004,10 @@ fn a_deterministic_sequence_gives_up_what_was_read_before() {
     let (now, reading) = (house.now, ReadAhead::default());
     let state = saved(&person("before", 7, 90, 10).tokens);
     let imported = Some(reading.clone());
-    house.slots.host_cache.add_file(0, state, imported, now);
+    house
+        .slots
+        .host_cache
+        .add_file(0, state, AdapterScales::new(), imported, now);
     house.enqueue(person("alone", 1, 20, 5));
     assert_eq!(house.admit_all(), ["alone"]);
     assert!(!reading.is_wanted());
@@ -1013,7 +1019,10 @@ fn only_the_state_of_the_next_sequence_is_read() {
     let (now, first) = (house.now, ReadAhead::default());
     let state = saved(&person("before", 8, 90, 10).tokens);
     let imported = Some(first.clone());
-    house.slots.host_cache.add_file(1, state, imported, now);
+    house
+        .slots
+        .host_cache
+        .add_file(1, state, AdapterScales::new(), imported, now);
     let second = wait_for_state(&mut house, 7);
     assert!(!first.is_wanted(), "two states are not in memory together");
     second.finish(Err(Damage::Bytes));
