@@ -45,6 +45,37 @@ fn a_tiny_random_model_answers_through_the_real_engine() {
 }
 
 #[test]
+fn models_with_other_adapters_on_one_base_share_a_runner() {
+    let home = Home::new(Engine::Real);
+    let _daemon = home.daemon();
+    home.create_tiny("tiny");
+    let run = |model: &str| {
+        let options = ["--param", "temperature=0", "--param", "num_predict=24"];
+        let ask = [&["run", model][..], &options, &["hello the sky"]].concat();
+        home.slm(&ask).ok()
+    };
+    let mut expected = vec![run("tiny")];
+    for (name, period) in [("a", 7), ("b", 5)] {
+        let bytes = gguf_writer::lora("llama", "blk.0.attn_q.weight", 64, period);
+        home.file(&format!("{name}.gguf"), bytes);
+        let recipe = format!("FROM tiny\nADAPTER ./{name}.gguf\n");
+        home.create(name, &recipe).ok();
+        let answer = run(name);
+        assert!(!expected.contains(&answer), "{answer}");
+        expected.push(answer);
+    }
+    home.slm(&["stop", "tiny"]).ok();
+    assert_eq!(["tiny", "a", "b"].map(run).as_slice(), expected);
+    let ps = home.slm(&["ps", "--json"]).ok();
+    let ps: Value = serde_json::from_str(&ps).expect("--json is JSON");
+    let models = ps["models"].as_array().expect("a list");
+    assert_eq!(models.len(), 1, "{ps}");
+    let parts = models[0]["memory"].as_array().expect("a list");
+    assert!(parts.iter().any(|part| part["kind"] == "adapters"), "{ps}");
+    home.assert_clean();
+}
+
+#[test]
 fn kernels_are_shown_and_can_be_switched_off() {
     let mut home = Home::new(Engine::Real);
     for off in [false, true] {

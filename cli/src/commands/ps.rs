@@ -205,7 +205,7 @@ mod tests {
         model.memory.push(part("CPU", "adapters", 50_000_000));
         insta::assert_snapshot!(memory_table(&out, &[model]), @r"
         NAME         DEVICE   MAPPED   WEIGHTS   KV CACHE   COMPUTE   ADAPTERS   COUNTED
-        big:latest   CPU      300 MB   -         -          -         50 MB      700 MB
+        big:latest   CPU      300 MB   -         -          -         50.0 MB    700 MB
         big:latest   CUDA0    -        1.5 GB    400 MB     200 MB    -          2.1 GB
         ");
     }

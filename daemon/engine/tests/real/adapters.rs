@@ -2,29 +2,13 @@
 
 use std::{fs::File, os::fd::AsRawFd};
 
-use gguf_writer::{Tensor, Writer};
 use runner_protocol::{Adapter, AdapterScale, Call, Generate, MemoryKind};
 
 use crate::harness::{Runner, greedy, inheritable};
 
-/// An adapter of rank 1 for the queries of the tiny model's first layer, or for a tensor of another name.
+/// An adapter for a matrix of the tiny model.
 pub(crate) fn lora(tensor: &str) -> Vec<u8> {
-    lora_of("llama", tensor, 64, 7)
-}
-
-/// An adapter for a square matrix of this width. Adapters with another `period` have other values.
-pub(crate) fn lora_of(architecture: &str, tensor: &str, width: u64, period: u64) -> Vec<u8> {
-    let value = |at: u64| (at % period) as f32 / period as f32 - 0.4;
-    let values: Vec<f32> = (0..width).map(value).collect();
-    let tensor_of = |half: &str, dims| Tensor::f32(&format!("{tensor}.{half}"), dims, &values);
-    Writer::new()
-        .kv("general.type", "adapter")
-        .kv("general.architecture", architecture)
-        .kv("adapter.type", "lora")
-        .kv("adapter.lora.alpha", 8.0_f32)
-        .tensor(tensor_of("lora_a", &[width, 1]))
-        .tensor(tensor_of("lora_b", &[1, width]))
-        .to_bytes()
+    gguf_writer::lora("llama", tensor, 64, 7)
 }
 
 /// The scale of one adapter.
@@ -38,7 +22,12 @@ pub(crate) fn scale(digest: &str, scale: f32) -> AdapterScale {
 /// Two adapters that say different things.
 pub(crate) fn two() -> [(&'static str, File); 2] {
     [("a", 7), ("b", 5)].map(|(digest, period)| {
-        let file = inheritable(&lora_of("llama", "blk.0.attn_q.weight", 64, period));
+        let file = inheritable(&gguf_writer::lora(
+            "llama",
+            "blk.0.attn_q.weight",
+            64,
+            period,
+        ));
         (digest, file)
     })
 }

@@ -132,9 +132,12 @@ fn requests_with_other_adapters_share_nothing_and_take_turns() {
     let (_, both) = runner.generate(with([1.0, 1.0]));
     assert_eq!(both.cached_tokens, 0);
     assert_ne!(answer(&plain), answer(&both));
-    let (_, usual) = runner.generate(ask(tokens(1, 100, 1)));
-    assert_eq!(usual.cached_tokens, 100);
-    assert_eq!(answer(&usual), answer(&plain));
+    let (_, again) = runner.generate(with([1.0, 1.0]));
+    assert_eq!(again.cached_tokens, 100);
+    assert_eq!(answer(&again), answer(&both));
+    let (_, unnamed) = runner.generate(ask(tokens(1, 100, 1)));
+    assert_eq!(unnamed.cached_tokens, 0);
+    assert_eq!(answer(&unnamed), answer(&plain));
 
     let scales = [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [1.0, 1.0]];
     let ids = scales.map(|scales| runner.send(Call::Generate(Box::new(with(scales)))));

@@ -8,7 +8,7 @@ use runner_protocol::{
     MAX_INPUTS, Rerank, Scores, Stats, Tokenize,
 };
 
-use crate::adapters::{lora_of, scale};
+use crate::adapters::scale;
 use crate::harness::{Runner, greedy, inheritable};
 
 fn runner(pooling: Pooling) -> Runner {
@@ -317,7 +317,7 @@ fn documents_are_scored_alone_as_among_others() {
 #[test]
 fn texts_are_read_with_the_adapters_that_their_request_names() {
     let width = tiny_bert::WIDTH;
-    let file = inheritable(&lora_of("bert", "blk.0.attn_v.weight", width, 7));
+    let file = inheritable(&gguf_writer::lora("bert", "blk.0.attn_v.weight", width, 7));
     let adapter = Adapter {
         fd: file.as_raw_fd(),
         digest: "a".to_owned(),
