@@ -23,6 +23,9 @@ use crate::scheduler::LoadRequest;
 /// Most models that are remembered as crashed.
 const MAX_CRASHED: usize = 256;
 
+/// The kind of devices without memory of their own, as backends report it.
+const INTEGRATED: &str = "integrated-gpu";
+
 /// The memory of a device, as probes found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceMemory {
@@ -30,6 +33,8 @@ pub struct DeviceMemory {
     pub name: String,
     /// Bytes that it has.
     pub total: u64,
+    /// Its memory is main memory.
+    pub is_integrated: bool,
     /// The most bytes that a probe of this daemon found free: a later probe counts what its own models take as taken.
     pub free: u64,
 }
@@ -311,6 +316,7 @@ impl Accelerators {
         let free = most.entry(device.name.clone()).or_default();
         *free = now.max(*free).min(device.memory_total);
         DeviceMemory {
+            is_integrated: device.kind == INTEGRATED,
             name: device.name.clone(),
             total: device.memory_total,
             free: *free,

@@ -7,10 +7,12 @@
 mod choice;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{EventFacts, EventKind};
 use registry::catalog::VariantName;
 use registry::{ModelMemory, ModelName, Reference, Registry, Reporter, Stage, Variant, Variants};
+use tokio::time::timeout;
 
 use crate::accelerators::{Accelerators, DeviceMemory};
 use crate::apply;
@@ -23,6 +25,9 @@ use crate::planner::{Files, LoadPlan, Machine, PartKind, predict, tokens_per_sec
 use crate::sources::Sources;
 
 use self::choice::{Bounds, Estimate, Verdict, choose};
+
+/// Longest look at the variants for a pull, which takes the usual one afterwards.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Chooses variants. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -100,17 +105,26 @@ impl VariantChooser {
         if !reference.is_open() {
             return (reference, None);
         }
-        let survey = match self.survey(&reference, insecure).await {
-            Ok(survey) => survey,
-            Err(error) => {
+        let survey = match timeout(PATIENCE, self.survey(&reference, insecure)).await {
+            Ok(Ok(survey)) => survey,
+            Ok(Err(error)) => {
                 tracing::info!(model = %reference.name, "variants: {}", chain(&error));
+                return (reference, None);
+            }
+            Err(_) => {
+                tracing::warn!(model = %reference.name, "the variants are not known after {} s", PATIENCE.as_secs());
                 return (reference, None);
             }
         };
         let Some((index, reason)) = &survey.choice else {
             return (reference, None);
         };
-        let name = &survey.found.all[*index].name;
+        let chosen = &survey.found.all[*index];
+        let name = &chosen.name;
+        if chosen.is_usual {
+            // Each place delivers it, also the places of a catalog that this one is not.
+            return (reference, Some(format!("variant {name}: {reason}")));
+        }
         match VariantName::parse(name) {
             Ok(variant) => {
                 let text = format!("variant {name}: {reason}");
@@ -136,8 +150,7 @@ impl VariantChooser {
         let registry = &self.0.registry;
         let mut found = registry.variants(reference, insecure, &sources).await?;
         let stored = self.stored(&found.name).await;
-        let machine = self.machine(&found.name).await;
-        let bounds = self.bounds(&machine);
+        let (machine, bounds) = self.machine(&found.name).await;
         let kept = stored.as_ref().and_then(|model| held(&found.all, model));
         if let Some(index) = kept {
             found.all[index].here = true;
@@ -145,10 +158,12 @@ impl VariantChooser {
         let estimates = match found.all.len() {
             0 | 1 => vec![Estimate::default(); found.all.len()],
             _ => {
-                let measure = self.measure(reference, insecure, &found.all, stored.as_ref());
-                let measure = measure.await;
+                let headers = self.headers(reference, insecure, &found.all, stored.as_ref());
+                let measured = headers
+                    .await
+                    .and_then(|memory| self.measured(&memory, &machine));
                 let all = found.all.iter();
-                all.map(|variant| self.estimate(variant, measure.as_ref(), &machine))
+                all.map(|variant| estimate(variant, measured.as_ref()))
                     .collect()
             }
         };
@@ -170,8 +185,8 @@ impl VariantChooser {
         self.0.registry.model(name).await.ok()
     }
 
-    /// This machine with all the memory that models may take, and the devices that would get layers of this one.
-    async fn machine(&self, name: &ModelName) -> Machine {
+    /// This machine with all the memory that models may take and the devices that would get layers of this one, and what it bounds.
+    async fn machine(&self, name: &ModelName) -> (Machine, Bounds) {
         let config = self.0.config.current();
         let kernels = config.kernels != Kernels::Off;
         let devices = self.0.accelerators.for_model(&config, Some(name)).await;
@@ -183,44 +198,39 @@ impl VariantChooser {
         let mut machine = self.0.needs.free_machine(kernels, &devices).await;
         let budget = apply::scheduler_options(&config).budget;
         machine.host.free = budget.host(machine.host.total);
-        machine
-    }
-
-    fn bounds(&self, machine: &Machine) -> Bounds {
-        let others = machine.accelerators.iter().map(|it| it.memory.free);
-        let all = others.fold(machine.host.free, u64::saturating_add);
-        Bounds {
+        let sum = |devices: &mut dyn Iterator<Item = &DeviceMemory>| {
+            devices.fold(0, |sum: u64, device| sum.saturating_add(device.free))
+        };
+        // An integrated device has no memory beside the host's.
+        let own = sum(&mut devices.iter().filter(|device| !device.is_integrated));
+        let all = machine.host.free.saturating_add(own);
+        let bounds = Bounds {
             memory: (machine.host.total > 0).then_some(all),
-            speed: f64::from(self.0.config.current().min_tokens_per_second),
-        }
+            accelerators: (!devices.is_empty()).then(|| sum(&mut devices.iter())),
+            speed: f64::from(config.min_tokens_per_second),
+        };
+        (machine, bounds)
     }
 
-    /// The headers of one variant, with its size in bytes: of the stored one, else of the usual one.
-    async fn measure(
+    /// The headers of one variant: of the stored one, else of the usual one.
+    async fn headers(
         &self,
         reference: &Reference,
         insecure: bool,
         variants: &[Variant],
         stored: Option<&registry::Model>,
-    ) -> Option<(ModelMemory, u64)> {
+    ) -> Option<ModelMemory> {
         let registry = &self.0.registry;
         if let Some(model) = stored {
-            let memory = registry.model_memory(model).await.ok()?;
-            let size = weights(&memory);
-            return Some((memory, size));
+            return registry.model_memory(model).await.ok();
         }
         let usual = variants.iter().find(|variant| variant.is_usual)?;
         let name = VariantName::parse(&usual.name).ok()?;
         let reference = reference.clone().with_variant(name);
         let sources = self.0.sources.now();
-        match registry
-            .remote_headers(&reference, insecure, &sources)
-            .await
-        {
-            Ok(headers) => {
-                let size = weights(&headers.memory);
-                Some((headers.memory, size))
-            }
+        let headers = registry.remote_headers(&reference, insecure, &sources);
+        match headers.await {
+            Ok(headers) => Some(headers.memory),
             Err(error) => {
                 tracing::info!(model = %reference.name, "no header: {}", chain(&error));
                 None
@@ -228,22 +238,9 @@ impl VariantChooser {
         }
     }
 
-    /// What a variant takes and does, by the headers of one of them.
-    fn estimate(
-        &self,
-        variant: &Variant,
-        measured: Option<&(ModelMemory, u64)>,
-        machine: &Machine,
-    ) -> Estimate {
-        let Some(size) = variant.size else {
-            return Estimate::default();
-        };
-        let Some((memory, measured)) = measured.filter(|(_, size)| *size > 0) else {
-            return Estimate {
-                memory: Some(size),
-                speed: None,
-            };
-        };
+    /// What the variant with these headers takes and does; `None` for headers without weights.
+    fn measured(&self, memory: &ModelMemory, machine: &Machine) -> Option<Measured> {
+        let size = Some(weights(memory)).filter(|size| *size > 0)?;
         let config = self.0.config.current();
         let plan = LoadPlan::of_config(&config, memory, machine);
         let files = Files::of(memory);
@@ -251,14 +248,45 @@ impl VariantChooser {
         let of_weights = prediction
             .of(PartKind::MappedWeights)
             .saturating_add(prediction.of(PartKind::Weights));
-        let rest = prediction.total().saturating_sub(of_weights);
-        let ratio = size as f64 / *measured as f64;
         let bandwidth = self.0.devices.bandwidth(config.threads);
-        let speed = tokens_per_second(&files, &plan, machine, &bandwidth);
-        Estimate {
-            memory: Some(rest.saturating_add((of_weights as f64 * ratio) as u64)),
-            speed: speed.map(|speed| speed / ratio),
-        }
+        Some(Measured {
+            size,
+            of_weights,
+            rest: prediction.total().saturating_sub(of_weights),
+            speed: tokens_per_second(&files, &plan, machine, &bandwidth),
+        })
+    }
+}
+
+/// What one variant takes and does.
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    /// Bytes of its files.
+    size: u64,
+    /// Bytes of its weights in memory.
+    of_weights: u64,
+    /// The other bytes in memory.
+    rest: u64,
+    /// Tokens per second.
+    speed: Option<f64>,
+}
+
+/// What a variant takes and does, by what another one does.
+fn estimate(variant: &Variant, measured: Option<&Measured>) -> Estimate {
+    let Some(size) = variant.size else {
+        return Estimate::default();
+    };
+    let Some(measured) = measured else {
+        return Estimate {
+            memory: Some(size),
+            speed: None,
+        };
+    };
+    let ratio = size as f64 / measured.size as f64;
+    let weights = (measured.of_weights as f64 * ratio) as u64;
+    Estimate {
+        memory: Some(measured.rest.saturating_add(weights)),
+        speed: measured.speed.map(|speed| speed / ratio),
     }
 }
 
@@ -278,9 +306,21 @@ fn held(variants: &[Variant], model: &registry::Model) -> Option<usize> {
     });
     by_digest.or_else(|| {
         let quantization = &model.details.quantization_level;
-        let is_same = |variant: &Variant| {
-            !quantization.is_empty() && variant.quantization.eq_ignore_ascii_case(quantization)
+        let size = model
+            .weights()
+            .fold(0_u64, |sum, it| sum.saturating_add(it.size));
+        // A later upload differs by its metadata; another quantization with the same name in its header by more.
+        let is_near = |other: u64| other.abs_diff(size) <= size / 100;
+        let is_same = |variant: &&(usize, &Variant)| {
+            !quantization.is_empty()
+                && variant.1.quantization.eq_ignore_ascii_case(quantization)
+                && variant.1.size.is_none_or(is_near)
         };
-        variants.iter().position(is_same)
+        let all: Vec<(usize, &Variant)> = variants.iter().enumerate().collect();
+        let mut same = all.iter().filter(is_same);
+        match (same.next(), same.next()) {
+            (Some((index, _)), None) => Some(*index),
+            _ => None,
+        }
     })
 }

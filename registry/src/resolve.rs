@@ -375,13 +375,17 @@ fn tags(reference: &Reference) -> Vec<String> {
 /// The tags that a variant of a tag may have: its own name, and the Ollama library's form `3.8b-q4_K_M`.
 fn tags_of(tag: &str, variant: &VariantName) -> Vec<String> {
     let variant = variant.as_str();
-    let lower = match variant.split_at_checked(1) {
-        Some((first, rest)) if !quantization(variant).is_empty() => {
-            format!("{}{rest}", first.to_ascii_lowercase())
-        }
-        _ => variant.to_owned(),
+    let digit = variant.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
+    // `q4_K_M`, `iq4_XS`, `bf16`: the letters before the first digit are small there.
+    let theirs = match quantization(variant).is_empty() {
+        true => variant.to_owned(),
+        false => format!(
+            "{}{}",
+            variant[..digit].to_ascii_lowercase(),
+            &variant[digit..]
+        ),
     };
-    vec![format!("{tag}-{lower}"), variant.to_owned()]
+    vec![format!("{tag}-{theirs}"), variant.to_owned()]
 }
 
 fn no_variant(name: &ModelName, wanted: &VariantName, known: &[EntryVariant]) -> Error {
@@ -437,6 +441,20 @@ pub(crate) fn host(url: &Url) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_of_variants_are_written_as_the_ollama_library_writes_them() {
+        for (variant, tag) in [
+            ("Q4_K_M", "4b-q4_K_M"),
+            ("q8_0", "4b-q8_0"),
+            ("IQ4_XS", "4b-iq4_XS"),
+            ("BF16", "4b-bf16"),
+            ("Small", "4b-Small"),
+        ] {
+            let name = VariantName::parse(variant).expect("a variant");
+            assert_eq!(tags_of("4b", &name), [tag, variant]);
+        }
+    }
 
     fn places(text: &str, settings: &Settings) -> Vec<String> {
         let reference = Reference::parse(text).expect("a reference");

@@ -91,7 +91,8 @@ impl Registry {
         for candidate in &plan.candidates {
             let place = candidate.place();
             let found = match candidate {
-                // Packages have the file that the catalog names.
+                // Packages have the file that the catalog names, and a digest in the catalog names one file of the hub.
+                Candidate::Hub(hub) if hub.digest.is_some() => return Ok((place, Vec::new())),
                 Candidate::Wheels(_) | Candidate::Folder(_) | Candidate::Web(_) => {
                     return Ok((place, Vec::new()));
                 }

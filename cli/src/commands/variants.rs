@@ -133,11 +133,28 @@ pub(crate) async fn ensure(context: &Context, model: &str, variant: &str) -> any
     let shown = context.client.post::<ShowResponse>(routes::SHOW, &request);
     match shown.await {
         Ok(shown) if is(&shown.details.quantization_level, variant) => return Ok(()),
+        // A name such as `small` tells no quantization.
+        Ok(_) if is_here(context, model, variant).await => return Ok(()),
         Ok(_) => {}
         Err(error) if error.is_missing_model() => {}
         Err(error) => return Err(error.into()),
     }
     fetch_variant(&context.client, &context.out, model, variant).await
+}
+
+/// Whether the source of the model tells that its weights on disk are this variant.
+async fn is_here(context: &Context, model: &str, variant: &str) -> bool {
+    let request = VariantsRequest {
+        model: model.to_owned(),
+        insecure: false,
+    };
+    let found = context
+        .client
+        .post::<VariantsResponse>(routes::VARIANTS, &request);
+    found.await.is_ok_and(|found| {
+        let mut variants = found.variants.iter();
+        variants.any(|it| it.here && it.chosen && it.name.eq_ignore_ascii_case(variant))
+    })
 }
 
 /// Whether the weights have the quantization that a variant names, as in `q8_0` and `0.6b-q8_0`.

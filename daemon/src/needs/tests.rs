@@ -33,6 +33,7 @@ fn settings(free: u64) -> NeedSettings {
         },
         sequences: 1,
         devices: vec![DeviceMemory {
+            is_integrated: false,
             name: "CUDA0".to_owned(),
             total: 1 << 40,
             free,

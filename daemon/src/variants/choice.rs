@@ -22,6 +22,8 @@ pub(crate) struct Estimate {
 pub(crate) struct Bounds {
     /// Bytes that models may take on all devices; `None` where the system does not tell.
     pub(crate) memory: Option<u64>,
+    /// Bytes of the accelerators; `None` without any.
+    pub(crate) accelerators: Option<u64>,
     /// The floor of tokens per second.
     pub(crate) speed: f64,
 }
@@ -87,8 +89,16 @@ pub(crate) fn choose(
     bounds: &Bounds,
 ) -> Option<Choice> {
     let order = by_quality(variants);
-    let verdict = |index: usize| Verdict::of(&estimates[index], bounds);
     let usual = variants.iter().position(|variant| variant.is_usual)?;
+    let verdict = |index: usize| {
+        let is_larger = variants[index].size > variants[usual].size;
+        let memory = match (bounds.accelerators, estimates[index].speed) {
+            // Layers in main memory would make it slow, and nothing tells how slow.
+            (Some(all), None) if is_larger => Some(all),
+            _ => bounds.memory,
+        };
+        Verdict::of(&estimates[index], &Bounds { memory, ..*bounds })
+    };
     let floor_from = order.iter().position(|index| *index == usual)?;
     let takes = |place: usize| match verdict(order[place]) {
         Verdict::Good => true,
@@ -204,6 +214,7 @@ mod tests {
             .collect();
         let bounds = Bounds {
             memory: memory.map(|gigabytes| gigabytes * GB),
+            accelerators: None,
             speed: 8.0,
         };
         let choice = choose(variants, &estimates, &bounds).expect("there are some");
@@ -249,6 +260,31 @@ mod tests {
     }
 
     #[test]
+    fn a_variant_above_the_usual_one_fits_the_accelerator_or_has_a_known_speed() {
+        let all = eight_billion();
+        let chosen = |gigabytes: u64, speed: Option<f64>| {
+            let estimates: Vec<Estimate> = all
+                .iter()
+                .map(|variant| Estimate {
+                    memory: variant.size,
+                    speed,
+                })
+                .collect();
+            let bounds = Bounds {
+                memory: Some((64 + gigabytes) * GB),
+                accelerators: Some(gigabytes * GB),
+                speed: 8.0,
+            };
+            let choice = choose(&all, &estimates, &bounds).expect("there are some");
+            all[choice.index].name.clone()
+        };
+        assert_eq!(chosen(24, None), "Q8_0");
+        assert_eq!(chosen(7, None), "Q6_K");
+        assert_eq!(chosen(2, None), "Q4_K_M");
+        assert_eq!(chosen(2, Some(9.0)), "Q8_0");
+    }
+
+    #[test]
     fn unquantized_weights_are_taken_only_where_there_are_no_others() {
         let mut all = eight_billion();
         all.retain(|variant| variant.name == "BF16" || variant.name == "Q4_K_M");
@@ -278,7 +314,7 @@ mod tests {
                 ..eight_billion()[number % 5].clone()
             }).collect();
             let estimates: Vec<Estimate> = sizes.iter().map(|size| Estimate { memory: *size, speed: None }).collect();
-            let bounds = Bounds { memory: Some(have), speed: 8.0 };
+            let bounds = Bounds { memory: Some(have), accelerators: None, speed: 8.0 };
             let choice = choose(&variants, &estimates, &bounds).expect("one");
             let fits = |index: usize| Verdict::of(&estimates[index], &bounds) == Verdict::Good;
             proptest::prop_assert!(fits(choice.index) || !(0..sizes.len()).any(fits));

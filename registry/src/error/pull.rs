@@ -91,7 +91,7 @@ impl Error {
                 "`slm pull hf.co/OWNER/REPOSITORY` takes a model from the hub, and a file of your own becomes one with `slm create`",
             ),
             Self::NoVariant { .. } => Some(
-                "`slm list --variants NAME` shows the variants of a name; the name of a file, a digest or a quantization leaves none to choose",
+                "`slm list --variants NAME` shows the variants of a name; a name with a file, a digest or a quantization has one variant, and so has an entry of a catalog with a digest",
             ),
             Self::Insecure { .. } => {
                 Some("allow it for this pull with `--insecure`; digests are checked all the same")

@@ -50,19 +50,23 @@ impl Registry {
             .await
     }
 
-    /// The number and bytes of blobs that [`Registry::gc`] would remove.
+    /// The number and bytes of blobs that [`Registry::gc`] would remove; `None` where it would remove nothing, because a manifest cannot be
+    /// read.
     ///
     /// # Errors
     /// When the files cannot be read.
-    pub async fn unnamed_blobs(&self) -> Result<(u64, u64)> {
+    pub async fn unnamed_blobs(&self) -> Result<Option<(u64, u64)>> {
         let _gate = self.0.gate.read().await;
         let needed = self.needed_now().await?;
         let kept = self.0.index.kept_manifests().await?;
         self.on_disk(move |store| {
             let survey = Survey::of(store, needed, &kept)?;
+            if survey.report.is_blocked() {
+                return Ok(None);
+            }
             let unnamed = survey.unnamed(store)?;
             let bytes = unnamed.iter().map(|(_, bytes)| bytes);
-            Ok((unnamed.len() as u64, bytes.sum()))
+            Ok(Some((unnamed.len() as u64, bytes.sum())))
         })
         .await
     }

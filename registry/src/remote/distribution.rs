@@ -30,8 +30,8 @@ use crate::name::DEFAULT_TAG;
 /// Most tags that are asked for, and most bytes of their list.
 const MOST_TAGS: usize = 1000;
 const TAGS_MAX: u64 = 1 << 20;
-/// Most tags that are looked at as variants, and how many at the same time.
-const MOST_VARIANTS: usize = 32;
+/// Most tags that are looked at as variants, and how many at the same time. Some registries count each look as a pull.
+const MOST_VARIANTS: usize = 16;
 const AT_ONCE: usize = 4;
 
 /// A model in a registry.
@@ -153,7 +153,10 @@ impl Distribution {
             }
         };
         let quantized = tags.filter(|tag| *tag != self.tag && *tag != model_of(tag));
-        let quantized: Vec<String> = quantized.take(MOST_VARIANTS).collect();
+        let mut quantized: Vec<String> = quantized.collect();
+        // Tags that begin with this one are the likeliest; a stable sort keeps the order of the registry otherwise.
+        quantized.sort_by_key(|tag| !tag.starts_with(&self.tag));
+        quantized.truncate(MOST_VARIANTS);
         let found: Vec<_> = quantized
             .iter()
             .map(|tag| self.tagged(tag, client).boxed())

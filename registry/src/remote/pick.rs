@@ -4,6 +4,9 @@ use super::Error;
 use crate::reference::Choice;
 use crate::shard;
 
+/// Most variants of one listing.
+const MOST_VARIANTS: usize = 64;
+
 /// Precisions of projectors, the best first.
 const PROJECTORS: [&str; 5] = ["f16", "bf16", "q8_0", "f32", ""];
 
@@ -175,7 +178,13 @@ pub(crate) fn variants(
     let usual = pick(files, choice, place)?.weights[0];
     let all = groups(files);
     let mut variants: Vec<ListedVariant> = Vec::new();
-    for group in of_model(&all, usual) {
+    let mut groups = of_model(&all, usual);
+    // The usual one is among the first; the others keep the order of the listing.
+    groups.sort_by_key(|group| !group.has(usual));
+    groups.truncate(MOST_VARIANTS);
+    let order = |group: &Group| all.iter().position(|other| std::ptr::eq(other, group));
+    groups.sort_by_key(|group| order(group));
+    for group in groups {
         let Ok(weights) = whole(group, files, place) else {
             continue;
         };

@@ -9,7 +9,12 @@ async fn only_what_nothing_names_goes() {
     plain(&home.registry, "kept", 1).await;
     let kept = home.blobs();
     let orphan = plant_blob(home.path(), b"nobody wants me");
-    let unnamed = home.registry.unnamed_blobs().await.expect("readable");
+    let unnamed = home
+        .registry
+        .unnamed_blobs()
+        .await
+        .expect("readable")
+        .expect("good manifests");
     assert_eq!(unnamed, (1, 15));
     std::fs::write(home.path().join("models/blobs/sha256-notours"), "x").expect("a file");
     std::fs::write(
@@ -27,7 +32,12 @@ async fn only_what_nothing_names_goes() {
         }
     );
     assert!(!home.blob(&orphan).exists());
-    let unnamed = home.registry.unnamed_blobs().await.expect("readable");
+    let unnamed = home
+        .registry
+        .unnamed_blobs()
+        .await
+        .expect("readable")
+        .expect("good manifests");
     assert_eq!(unnamed, (0, 0));
     assert_eq!(
         home.blobs().len(),
