@@ -67,7 +67,11 @@ impl App {
     /// # Errors
     /// When the jobs cannot be listed or the files cannot be removed.
     pub(crate) async fn remove_partials(&self, name: &ModelName) -> Result<(), Error> {
-        if self.pulled().await?.contains(&name.to_string()) {
+        if self
+            .pulled()
+            .await?
+            .contains(&name.to_string().to_ascii_lowercase())
+        {
             return Ok(());
         }
         let bytes = self.registry.remove_partials(name).await?;
@@ -86,7 +90,8 @@ impl App {
         let pulled = self.pulled().await?;
         let mut left = (BTreeSet::new(), 0_u64);
         for (models, bytes) in partials {
-            if models.is_disjoint(&pulled) {
+            let is_pulled = |model: &String| pulled.contains(&model.to_ascii_lowercase());
+            if !models.iter().any(is_pulled) {
                 left.0.extend(models);
                 left.1 = left.1.saturating_add(bytes);
             }
@@ -98,6 +103,6 @@ impl App {
     async fn pulled(&self) -> Result<BTreeSet<String>, Error> {
         let jobs = self.transfers.list().await?.into_iter();
         let open = jobs.filter(|job| job.kind == JobKind::Pull && !job.state.is_over());
-        Ok(open.map(|job| job.model).collect())
+        Ok(open.map(|job| job.model.to_ascii_lowercase()).collect())
     }
 }

@@ -24,10 +24,8 @@ pub(crate) struct Facts<'facts> {
     pub(crate) home: &'facts str,
     /// The file system of the store.
     pub(crate) disk: Option<&'facts Disk>,
-    /// Bytes of blobs that no model needs.
-    pub(crate) unnamed_blobs: u64,
-    /// Bytes of unfinished downloads that no job continues.
-    pub(crate) left_downloads: u64,
+    /// What is left over in the store, or why that is not known.
+    pub(crate) leftovers: Result<Leftovers, String>,
     /// Main memory now.
     pub(crate) memory: Option<&'facts Memory>,
     /// The devices.
@@ -116,20 +114,40 @@ fn disk(disk: Option<&Disk>) -> Vec<Finding> {
     found
 }
 
+/// Bytes that nothing needs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Leftovers {
+    /// Of blobs that no model needs; `None` where a damaged manifest may need them.
+    pub(crate) unnamed_blobs: Option<u64>,
+    /// Of unfinished downloads that no job continues.
+    pub(crate) left_downloads: u64,
+}
+
 /// What `slm gc` would remove.
 fn store(facts: &Facts<'_>) -> Finding {
+    let Leftovers {
+        unnamed_blobs,
+        left_downloads,
+    } = match &facts.leftovers {
+        Ok(leftovers) => *leftovers,
+        Err(reason) => {
+            return Finding::problem("store", format!("it cannot be read: {reason}"))
+                .with_remedy("slm verify checks every file of the store");
+        }
+    };
+    let Some(unnamed_blobs) = unnamed_blobs else {
+        return Finding::problem("store", "a manifest is damaged, so slm gc removes nothing")
+            .with_remedy("slm verify names it; pull or remove its model");
+    };
     let parts = [
-        (facts.unnamed_blobs, "blobs that no model needs"),
-        (
-            facts.left_downloads,
-            "unfinished downloads that no job continues",
-        ),
+        (unnamed_blobs, "blobs that no model needs"),
+        (left_downloads, "unfinished downloads that no job continues"),
     ];
     let parts = parts.iter().filter(|(bytes, _)| *bytes > 0);
     let parts: Vec<String> = parts
         .map(|(bytes, what)| format!("{} of {what}", Bytes(*bytes)))
         .collect();
-    match facts.left_downloads {
+    match left_downloads {
         _ if parts.is_empty() => Finding::ok("store", "nothing is left over in the store"),
         0 => Finding::note("store", parts.join(", ")).with_remedy("slm gc removes them"),
         _ => Finding::note("store", parts.join(", "))

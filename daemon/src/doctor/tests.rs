@@ -61,8 +61,10 @@ fn check(
         home_mode: Some(0o700),
         home: "/home/ann/slm",
         disk: Some(&disk),
-        unnamed_blobs: 0,
-        left_downloads: 0,
+        leftovers: Ok(Leftovers {
+            unnamed_blobs: Some(0),
+            left_downloads: 0,
+        }),
         memory: Some(&memory),
         probed: &probed(report),
         missing_runner: None,
@@ -136,8 +138,10 @@ fn the_home_the_runner_and_the_configuration_are_looked_at() {
         home_mode: Some(0o755),
         home: "/home/ann/slm",
         disk: None,
-        unnamed_blobs: 800_000_000,
-        left_downloads: 1_200_000_000,
+        leftovers: Ok(Leftovers {
+            unnamed_blobs: Some(800_000_000),
+            left_downloads: 1_200_000_000,
+        }),
         memory: None,
         probed: &probed(Report::default()),
         missing_runner: Some("/opt/slm-runner"),
@@ -158,5 +162,36 @@ fn the_home_the_runner_and_the_configuration_are_looked_at() {
              remove sandbox: off from the configuration, or SLM_SANDBOX",
             "Note config: SLM_FOO is no setting | -",
         ]
+    );
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_a_finding_of_its_own() {
+    let of = |leftovers| {
+        let probed = probed(Report::default());
+        let file = FileState::default();
+        let facts = Facts {
+            home_mode: None,
+            home: "/home/ann/slm",
+            disk: None,
+            leftovers,
+            memory: None,
+            probed: &probed,
+            missing_runner: None,
+            sandbox: Sandbox::Auto,
+            network: &Network::default(),
+            warnings: &[],
+            file: &file,
+        };
+        let finding = store(&facts);
+        format!("{}; {}", finding.text, finding.remedy.unwrap_or_default())
+    };
+    assert_eq!(
+        of(Err("no permission".to_owned())),
+        "it cannot be read: no permission; slm verify checks every file of the store"
+    );
+    assert_eq!(
+        of(Ok(Leftovers::default())),
+        "a manifest is damaged, so slm gc removes nothing; slm verify names it; pull or remove its model"
     );
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::app::App;
-use crate::doctor::{Facts, findings};
+use crate::doctor::{Facts, Leftovers, findings};
 use crate::error::Error;
 use crate::{blocking, fs};
 
@@ -33,8 +33,7 @@ pub(crate) async fn get(State(app): State<App>) -> Result<Json<DoctorResponse>, 
         (disk, fs::mode(&home), fs::is_file(&runner))
     })
     .await?;
-    let (_, unnamed_blobs) = app.registry.unnamed_blobs().await?;
-    let (_, left_downloads) = app.left_downloads().await?;
+    let leftovers = leftovers(&app).await.map_err(|error| error.message());
     let program = app.devices.program().display().to_string();
     let home = app.shown_home();
     let memory = app.devices.memory();
@@ -43,8 +42,7 @@ pub(crate) async fn get(State(app): State<App>) -> Result<Json<DoctorResponse>, 
         home_mode,
         home: home.as_deref().unwrap_or("the home"),
         disk: disk.as_ref(),
-        unnamed_blobs,
-        left_downloads,
+        leftovers,
         memory: memory.as_ref(),
         probed: &probed,
         missing_runner: (!has_runner).then_some(&program),
@@ -55,4 +53,13 @@ pub(crate) async fn get(State(app): State<App>) -> Result<Json<DoctorResponse>, 
     };
     let findings = findings(&facts);
     Ok(Json(DoctorResponse { findings }))
+}
+
+async fn leftovers(app: &App) -> Result<Leftovers, Error> {
+    let unnamed = app.registry.unnamed_blobs().await?;
+    let (_, left_downloads) = app.left_downloads().await?;
+    Ok(Leftovers {
+        unnamed_blobs: unnamed.map(|(_, bytes)| bytes),
+        left_downloads,
+    })
 }

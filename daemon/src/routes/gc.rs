@@ -37,7 +37,7 @@ async fn collect(app: App) -> Result<GcReport, Error> {
     let names = models.iter().filter_map(|name| ModelName::parse(name).ok());
     for name in names {
         let bytes = app.registry.remove_partials(&name).await?;
-        report.downloads += 1;
+        report.downloads += u64::from(bytes > 0);
         report.bytes = report.bytes.saturating_add(bytes);
     }
     Ok(report)
