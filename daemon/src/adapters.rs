@@ -1,5 +1,5 @@
-//! Which adapters a load takes: those of its model, and those of other models on the same base, so that a request for such a model
-//! needs no load of its own.
+//! Which adapters a load takes: the adapters of its model and of other models on the same base, so that a request for such a model needs
+//! no load of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,8 +99,8 @@ impl Adapters {
     }
 }
 
-/// The own adapters, then others while there is room: those that were used last, then those that were not used, which have at most
-/// `most_unused` bytes together.
+/// The own adapters, then others while there is room: the last used ones first, then unused ones, which have at most `most_unused` bytes
+/// together.
 fn chosen(
     own: Vec<LoadAdapter>,
     mut others: Vec<LoadAdapter>,

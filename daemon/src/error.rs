@@ -296,6 +296,9 @@ const MAX_ID: usize = 80;
 /// Status and code of an error.
 type StatusAndCode = (StatusCode, &'static str);
 
+/// SIGKILL. The supervisor reports its own kills as other errors, so during a load it comes from the OOM killer.
+const KILLED: i32 = 9;
+
 impl Error {
     /// The error of a runner, with the name of its model.
     pub fn runner(model: &impl ToString, source: runner_side::Error) -> Self {
@@ -313,6 +316,19 @@ impl Error {
                 model: model.to_string(),
                 source,
             },
+        }
+    }
+
+    /// Whether a load failed because memory was too short.
+    pub fn lacks_memory(&self) -> bool {
+        use supervisor::Error as E;
+        match self {
+            Self::Runner { source, .. } => match source {
+                E::Failed(failure) => failure.kind == FailureKind::OutOfMemory,
+                E::Exited(exit) => exit.signal() == Some(KILLED),
+                _ => false,
+            },
+            _ => false,
         }
     }
 

@@ -232,7 +232,7 @@ impl Needs {
                 applied = known;
                 continue;
             }
-            // Layers that were never loaded so are expected to exceed their prediction like those that were.
+            // A division of layers that was never loaded is expected to exceed its prediction as the loaded ones did.
             plan.correction = known.or(applied);
             return Ok((plan, reason));
         }

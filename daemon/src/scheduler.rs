@@ -130,6 +130,8 @@ pub struct LoadRequest {
     pub fallback: Option<Arc<OnCpu>>,
     /// It is loaded on the CPU because its load on an accelerator failed; `layers_reason` says how.
     pub fell_back: bool,
+    /// A load for several models of its base failed, so its load takes no adapters of other models.
+    pub apart: bool,
     /// The settings per model that the configuration has for it. Its parameters are in `settings` already.
     pub configured: ModelSettings,
 }
@@ -163,6 +165,13 @@ impl LoadRequest {
             request.drop_others();
         }
         request
+    }
+
+    /// Whether its load can serve another request for the same base: the settings that the other one requires are met, both are for the
+    /// accelerator, or both for the CPU after it failed, and none of them is to be loaded apart from other models.
+    fn loads_with(&self, other: &Self) -> bool {
+        let may_share = !self.apart && !other.apart || self.name == other.name;
+        may_share && other.required.is_met_by(self.settings) && self.fell_back == other.fell_back
     }
 
     /// Models of a lower priority are unloaded before it, and wait behind it.

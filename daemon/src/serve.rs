@@ -71,14 +71,14 @@ pub async fn pin(app: &App, target: &Target) -> Result<Timings, Error> {
 /// When no model has this name, and none was pinned by it.
 pub async fn unpin(app: &App, name: &ModelName) -> Result<bool, Error> {
     let found = app.registry.model(name).await;
-    if let Ok(model) = &found
-        && app.scheduler.unpin(Which::Key(model.key())).await
-    {
+    let stored = found.as_ref().map_or(name, |model| &model.name);
+    if app.scheduler.unpin(Which::Name(stored.clone())).await {
         return Ok(true);
     }
-    match (app.scheduler.unpin(Which::Name(name.clone())).await, found) {
-        (false, Err(error)) => Err(error.into()),
-        (was_pinned, _) => Ok(was_pinned),
+    // Another name of the same weights may be pinned.
+    match found {
+        Ok(model) => Ok(app.scheduler.unpin(Which::Key(model.key())).await),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn check(load: &Load) -> Result<(), Error> {
 
 /// The adapters of a load.
 pub(crate) struct LoadedAdapters {
-    /// Those that fit the weights.
+    /// The adapters that fit the weights.
     pub(crate) adapters: Adapters,
     /// The others.
     pub(crate) refused: Vec<RefusedAdapter>,

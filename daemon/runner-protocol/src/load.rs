@@ -31,7 +31,7 @@ pub struct Load {
     /// Inherited read-only descriptors of the other files of a split model, in the order of their parts.
     #[serde(default)]
     pub shard_fds: Vec<i32>,
-    /// LoRA adapters that requests may name, at most [`MAX_ADAPTERS`]. One that does not fit the weights is left out, and is in
+    /// LoRA adapters that requests may name, at most [`MAX_ADAPTERS`]. An adapter that does not fit the weights is left out, and is in
     /// [`Loaded::refused_adapters`](crate::Loaded::refused_adapters).
     pub adapters: Vec<Adapter>,
     /// Most parallel sequences, 1 to [`MAX_SEQUENCES`].

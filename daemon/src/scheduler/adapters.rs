@@ -22,7 +22,7 @@ pub struct LoadAdapter {
 }
 
 impl LoadRequest {
-    /// Takes these adapters. Those that no request needs are the first to be given up where memory is short.
+    /// Takes these adapters. Adapters that no request needs are given up first where memory is short.
     #[must_use]
     pub fn with_adapters(mut self, adapters: Vec<LoadAdapter>) -> Self {
         let (need, smaller) = (&mut self.need, &mut self.smaller);
@@ -52,6 +52,14 @@ impl LoadRequest {
         self.adapters.retain(|adapter| adapter.is_needed);
     }
 
+    /// The same request, to be loaded without the adapters of other models.
+    #[must_use]
+    pub(super) fn apart(mut self) -> Self {
+        self.drop_others();
+        self.apart = true;
+        self
+    }
+
     /// Whether its runner has all adapters that another request needs.
     pub(super) fn has_adapters_of(&self, other: &Self) -> bool {
         let mut needed = other.needed_adapters();
@@ -69,11 +77,16 @@ impl LoadRequest {
         if kept + new.len() > MAX_ADAPTERS {
             return;
         }
-        for adapter in self.adapters.iter_mut() {
-            adapter.is_needed |= other
+        let mut kept = 0_u64;
+        for adapter in self.adapters.iter_mut().filter(|it| !it.is_needed) {
+            adapter.is_needed = other
                 .needed_adapters()
                 .any(|new| new.digest == adapter.digest);
+            if adapter.is_needed {
+                kept = kept.saturating_add(adapter.bytes);
+            }
         }
+        self.keep_bytes(kept);
         // The adapters that no request needs make room from the end, where the least recently used ones are.
         while self.adapters.len() + new.len() > MAX_ADAPTERS
             && let Some(at) = self.adapters.iter().rposition(|it| !it.is_needed)
@@ -84,10 +97,18 @@ impl LoadRequest {
         self.adapters.extend(new);
     }
 
-    /// What a crash counts against: the base with the adapters of the model, so that an adapter that crashes its runner does not close
-    /// the other models of the base.
+    /// What a crash of this request counts against: the base with the adapters of its model, so that an adapter that crashes a runner does
+    /// not close the other models of the base.
     pub(super) fn crash_key(&self) -> ModelKey {
         self.key.with(self.needed_adapters().map(|it| it.digest))
+    }
+
+    /// Adds the bytes of adapters that are needed now to the smaller settings that gave them up.
+    fn keep_bytes(&mut self, bytes: u64) {
+        keep(bytes, &mut self.smaller);
+        if let Some(cpu) = self.fallback.as_mut().map(Arc::make_mut) {
+            keep(bytes, &mut cpu.smaller);
+        }
     }
 
     /// Adds the bytes of adapters that it takes over.
@@ -139,6 +160,21 @@ fn add(bytes: u64, need: &mut Need, smaller: &mut Arc<[Smaller]>) {
     *need = more(need, bytes);
     let all = smaller.iter().cloned().map(|smaller| Smaller {
         need: more(&smaller.need, bytes),
+        ..smaller
+    });
+    *smaller = all.collect();
+}
+
+/// Adds bytes to the smaller settings that give up adapters.
+fn keep(bytes: u64, smaller: &mut Arc<[Smaller]>) {
+    if bytes == 0 {
+        return;
+    }
+    let all = smaller.iter().cloned().map(|smaller| Smaller {
+        need: match smaller.drops_adapters {
+            true => more(&smaller.need, bytes),
+            false => smaller.need,
+        },
         ..smaller
     });
     *smaller = all.collect();

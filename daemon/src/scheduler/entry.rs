@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry::Digest;
+use registry::{Digest, ModelKey};
 use runner_protocol::{Loaded, RefusedAdapter};
 use supervisor::Runner;
 use tokio::sync::oneshot;
@@ -71,6 +71,8 @@ pub(super) struct Ready {
     pub(super) saver: Option<StateSaver>,
     pub(super) device_reason: String,
     pub(super) leases: usize,
+    /// The crash key of the request that got the last lease.
+    pub(super) last_user: ModelKey,
     /// When the last lease was released.
     pub(super) idle_since: Instant,
     /// The time that its load took.

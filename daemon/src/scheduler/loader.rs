@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
-use registry::{Digest, ModelName, Ready, Registry, Reporter};
+use registry::{Digest, Model, ModelName, Ready, Registry, Reporter};
 use runner_protocol::{
     Adapter, Kernels, Load, LoadSettings, Loaded, Projector, SandboxLevel, Speculation,
 };
@@ -133,7 +133,7 @@ impl StoreLoader {
             .registry
             .ready(&request.name, &Reporter::silent())
             .await?;
-        if ready.model.key() != request.key {
+        if ready.model.key() != request.key || !has_own(&ready.model, &request) {
             return Err(Error::Replaced(request.name.to_string()));
         }
         requirements::log_unused(&ready.model);
@@ -143,13 +143,13 @@ impl StoreLoader {
             .await?;
         let mut started = self.start(&request, ready, &placement).await;
         if let Err(error) = &started
-            && error.is_runner_crash()
+            && (error.is_runner_crash() || error.lacks_memory())
             && request.takes_others()
         {
             tracing::warn!(
                 model = %request.name,
                 error = crate::error::chain(error),
-                "the load crashed; it is tried without the adapters of other models"
+                "the load failed; it is tried without the adapters of other models"
             );
             request.drop_others();
             let ready = self
@@ -253,8 +253,8 @@ impl StoreLoader {
         Ok(())
     }
 
-    /// The adapters of the model, and those of other models that the request takes. One of another model that cannot be opened is left
-    /// out.
+    /// The adapters of the model, and the adapters of other models that the request takes. An adapter of another model is left out if it
+    /// cannot be opened.
     async fn adapters(&self, request: &LoadRequest, ready: &mut Ready) -> Vec<(Digest, File)> {
         let mut opened: Vec<(Digest, File)> = Vec::new();
         let own = ready.model.adapters().map(|layer| layer.digest);
@@ -356,4 +356,10 @@ pub(crate) fn program(
         program.args.push(Kernels::OFF.into());
     }
     program
+}
+/// Whether a model still has the adapters that a request needs of it.
+fn has_own(model: &Model, request: &LoadRequest) -> bool {
+    let own = request.needed_adapters();
+    let mut own = own.filter(|adapter| adapter.model == request.name);
+    own.all(|adapter| model.adapters().any(|layer| layer.digest == adapter.digest))
 }

@@ -8,7 +8,7 @@ mod reports;
 mod room;
 mod shrink;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ pub(super) struct Task {
     popularity: Popularity,
     successors: Successors,
     /// Pinned models, loaded or not: a pin outlives a reload and a crash.
-    pins: BTreeMap<ModelKey, ModelName>,
+    pins: BTreeMap<ModelKey, BTreeSet<ModelName>>,
     events: Events,
     /// When the memory is looked at next.
     look: Instant,
@@ -366,7 +366,10 @@ impl Task {
     }
 
     fn pin(&mut self, name: ModelName, key: ModelKey) {
-        if self.pins.insert(key, name.clone()).is_none() {
+        let names = self.pins.entry(key).or_default();
+        let is_new = names.is_empty();
+        names.insert(name.clone());
+        if is_new {
             self.record(&name, EventKind::Pinned, "pinned: it stays loaded");
         }
     }
@@ -374,22 +377,39 @@ impl Task {
     /// A pinned name that has other weights by now keeps its pin.
     fn move_pin(&mut self, request: &LoadRequest) {
         let mut pins = self.pins.iter();
-        let old = pins.find(|(key, name)| **name == request.name && **key != request.key);
+        let old = pins.find(|(key, names)| names.contains(&request.name) && **key != request.key);
         let Some(old) = old.map(|(key, _)| key.clone()) else {
             return;
         };
-        self.pins.remove(&old);
-        self.pins.insert(request.key.clone(), request.name.clone());
+        self.remove_pin(&old, &request.name);
+        let names = self.pins.entry(request.key.clone()).or_default();
+        names.insert(request.name.clone());
     }
 
     fn unpin(&mut self, which: &Which) -> bool {
-        let found = self.pins.iter().find(|(key, name)| which.is(name, key));
-        let Some((key, name)) = found.map(|(key, name)| (key.clone(), name.clone())) else {
-            return false;
-        };
-        self.pins.remove(&key);
-        self.record(&name, EventKind::Unpinned, "unpinned");
-        true
+        let pins = self.pins.iter();
+        let pins = pins.flat_map(|(key, names)| names.iter().map(move |name| (key, name)));
+        let meant = pins.filter(|(key, name)| which.is(name, key));
+        let meant: Vec<(ModelKey, ModelName)> = meant
+            .map(|(key, name)| (key.clone(), name.clone()))
+            .collect();
+        for (key, name) in &meant {
+            self.remove_pin(key, name);
+            if !self.pins.contains_key(key) {
+                self.record(name, EventKind::Unpinned, "unpinned");
+            }
+        }
+        !meant.is_empty()
+    }
+
+    /// Removes the pin of a name; the pins of other names of the same weights stay.
+    fn remove_pin(&mut self, key: &ModelKey, name: &ModelName) {
+        if let Some(names) = self.pins.get_mut(key) {
+            names.remove(name);
+            if names.is_empty() {
+                self.pins.remove(key);
+            }
+        }
     }
 
     fn is_pinned(&self, entry: &Entry) -> bool {

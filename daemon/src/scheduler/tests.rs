@@ -235,6 +235,7 @@ fn request(name: &str, context: u32) -> LoadRequest {
         host_cache: None,
         fallback: None,
         fell_back: false,
+        apart: false,
         configured: ModelSettings::default(),
     }
 }
@@ -334,6 +335,27 @@ async fn a_pinned_model_stays_until_it_is_unpinned() {
     bench
         .until(|seen| seen.iter().all(|seen| seen.name.model() != "a"))
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn weights_stay_pinned_until_each_of_their_names_is_unpinned() {
+    let bench = bench();
+    let key = key("a");
+    pin(&bench, "a").await;
+    let other = ModelName::parse("b").unwrap();
+    bench.scheduler.pin(other, key.clone()).await.unwrap();
+    let unpin = |name: &str| {
+        bench
+            .scheduler
+            .unpin(Which::Name(ModelName::parse(name).unwrap()))
+    };
+    assert!(unpin("a").await);
+    assert!(!unpin("a").await);
+    let unloading = bench.scheduler.unload(Which::Key(key.clone()), false).await;
+    assert_eq!(unloading, Unloading::Pinned);
+    assert!(unpin("b").await);
+    let unloading = bench.scheduler.unload(Which::Key(key), false).await;
+    assert_eq!(unloading, Unloading::Done);
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,10 +111,9 @@ impl ResolvedModel {
         let adapters = app.adapters.of(&app.registry, model).await;
         let settings = demand.offloaded.unwrap_or(options.load);
         let mut required = options.required;
-        if required.gpu_layers.is_some() {
-            // A model may have fewer layers than the number asks for.
-            required.gpu_layers = Some(settings.gpu_layers);
-        }
+        // A model may have fewer layers than the number asks for. -1 leaves the number to the load, which may fall back to the CPU.
+        let stated = required.gpu_layers.filter(|layers| *layers >= 0);
+        required.gpu_layers = stated.map(|_| settings.gpu_layers);
         let request = LoadRequest {
             name: model.name.clone(),
             key: model.key(),
@@ -135,6 +134,7 @@ impl ResolvedModel {
             host_cache: None,
             fallback,
             fell_back: false,
+            apart: false,
             configured: self.configured.clone(),
         };
         let request = request.with_adapters(adapters);

@@ -1,9 +1,10 @@
 //! Reports of runners and leases: a lease was released, a load has ended, a runner has exited.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{EventFacts, EventKind};
-use runner_protocol::{FailureKind, Loaded, MemoryKind, Sandbox, SandboxLevel};
+use runner_protocol::{Loaded, MemoryKind, Sandbox, SandboxLevel};
 use supervisor::{Cause, Exit};
 use tokio::time::Instant;
 
@@ -90,13 +91,21 @@ impl Task {
                     saver,
                     device_reason,
                     leases: 0,
+                    last_user: entry.request.crash_key(),
                     idle_since: Instant::now(),
                     load_time: since.elapsed(),
                 }));
-                // An adapter of another model that could not be opened is loaded for its own requests, with their error.
+                // An adapter of another model that could not be opened is loaded for the requests of that model, which report why.
                 let (served, others): (Vec<_>, Vec<_>) = waiters
                     .into_iter()
                     .partition(|waiter| entry.has_adapters_of(&waiter.request));
+                let name = entry.request.name.clone();
+                let (replaced, others): (Vec<_>, Vec<_>) = others
+                    .into_iter()
+                    .partition(|waiter| waiter.request.name == name);
+                for waiter in replaced {
+                    self.refuse(waiter, Error::Replaced(name.to_string()));
+                }
                 self.pending.splice(0..0, others);
                 self.keep_spares();
                 for waiter in served {
@@ -122,7 +131,7 @@ impl Task {
         let name = entry.request.name.clone();
         let text = format!("cannot be loaded: {}", error.message());
         self.record_error(&name, EventKind::LoadFailed, text, error);
-        if lacks_memory(error) && !entry.is_second_try {
+        if error.lacks_memory() && !entry.is_second_try {
             let may_go = |entry: &Entry| entry.is_idle() && !self.is_pinned(entry);
             let idle = self.table.iter().filter(|(_, entry)| may_go(entry));
             let idle: Vec<u64> = idle.map(|(id, _)| *id).collect();
@@ -135,9 +144,21 @@ impl Task {
                 return;
             }
         }
+        // Files or adapters of one model may be at fault: each model of the base is loaded apart, and gets its own error.
+        let may_be_of_one =
+            matches!(error, Error::Store(_) | Error::Replaced(_)) || error.is_runner_crash();
+        let are_several = waiters.iter().any(|waiter| waiter.request.name != name);
+        if may_be_of_one && are_several {
+            let apart = waiters.into_iter().map(|waiter| Waiter {
+                request: waiter.request.apart(),
+                ..waiter
+            });
+            self.pending.splice(0..0, apart);
+            return;
+        }
         if error.is_runner_crash() {
-            self.breaker
-                .crashed(&entry.request.crash_key(), Instant::now());
+            let key = entry.request.crash_key();
+            self.breaker.crashed(&key, Instant::now());
         }
         for waiter in waiters {
             let error = waiter.request.with_reasons(error.clone());
@@ -156,9 +177,13 @@ impl Task {
             let request = entry.request.on_cpu(cpu, &reason);
             self.shrunk.push((request, entry.keep_alive));
         }
-        let waiters = waiters.into_iter().map(|waiter| Waiter {
-            request: waiter.request.on_cpu(cpu, &reason),
-            ..waiter
+        let waiters = waiters.into_iter().map(|waiter| {
+            let own = waiter.request.fallback.clone();
+            let own = own.unwrap_or_else(|| Arc::new(cpu.clone()));
+            Waiter {
+                request: waiter.request.on_cpu(&own, &reason),
+                ..waiter
+            }
         });
         self.pending.splice(0..0, waiters);
     }
@@ -179,8 +204,12 @@ impl Task {
         tracing::warn!(model = %entry.request.name, stderr = ?exit.stderr, "the runner {exit}");
         let text = format!("the runner {exit}");
         self.record(&entry.request.name, EventKind::Crashed, text);
-        self.breaker
-            .crashed(&entry.request.crash_key(), Instant::now());
+        // Which request crashed it is not known; the last one is the likeliest.
+        let key = match &entry.state {
+            State::Ready(ready) => ready.last_user.clone(),
+            State::Loading { .. } | State::Stopping => entry.request.crash_key(),
+        };
+        self.breaker.crashed(&key, Instant::now());
     }
 }
 
@@ -219,22 +248,6 @@ fn loaded_text(loaded: &Loaded, reason: &str, took: Duration) -> String {
         loaded.context
     )
 }
-
-/// Whether a load failed for want of memory: the runner reports it, or the OOM killer ended it.
-fn lacks_memory(error: &Error) -> bool {
-    use supervisor::Error as E;
-    match error {
-        Error::Runner { source, .. } => match source {
-            E::Failed(failure) => failure.kind == FailureKind::OutOfMemory,
-            E::Exited(exit) => exit.signal() == Some(KILLED),
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// SIGKILL. The supervisor reports its own kills as other errors, so during a load it comes from the OOM killer.
-const KILLED: i32 = 9;
 
 /// Logs the gaps in the sandbox of a runner.
 fn warn_of_gaps(request: &LoadRequest, sandbox: &Sandbox) {

@@ -50,6 +50,7 @@ impl Task {
             entry.keep_alive = stay;
         }
         ready.leases += 1;
+        ready.last_user = waiter.request.crash_key();
         let lease = Lease {
             entry: id,
             runner: ready.runner.clone(),
@@ -289,7 +290,7 @@ impl Task {
         let mut request = waiting.next()?.request.clone();
         for waiter in waiting {
             let other = &waiter.request;
-            if !other.required.is_met_by(request.settings) {
+            if !request.loads_with(other) {
                 continue;
             }
             if other.settings.context > request.settings.context {
@@ -331,9 +332,7 @@ impl Task {
             .pending
             .extract_if(.., |waiter| {
                 let other = &waiter.request;
-                other.key == *key
-                    && other.required.is_met_by(request.settings)
-                    && request.has_adapters_of(other)
+                other.key == *key && request.loads_with(other) && request.has_adapters_of(other)
             })
             .collect();
         let is_second_try = self.second_tries.remove(key).is_some();

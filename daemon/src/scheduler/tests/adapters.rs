@@ -135,6 +135,61 @@ async fn an_adapter_that_crashes_its_runner_closes_its_own_model_alone() {
     drop(bench.lease(adapted("base", &[], &[])).await);
 }
 
+/// Requests that wait together, as both model slots are taken, and what becomes of each.
+async fn together(bench: &Bench, requests: Vec<LoadRequest>) -> Vec<Result<Lease, Error>> {
+    let first = bench.lease(request("other", 100)).await;
+    let second = bench.lease(request("more", 100)).await;
+    let waiting = requests.into_iter().map(|request| {
+        let scheduler = bench.scheduler.clone();
+        tokio::spawn(async move { scheduler.acquire(request).await })
+    });
+    let waiting: Vec<_> = waiting.collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop((first, second));
+    let mut results = Vec::new();
+    for each in waiting {
+        results.push(each.await.unwrap());
+    }
+    results
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_of_a_load_for_several_models_is_the_error_of_one_of_them() {
+    let bench = bench();
+    bench.script("bad", "crash-in-load");
+    for _ in 0..3 {
+        let requests = vec![
+            adapted("bad", &["bad"], &[]),
+            adapted("a", &["a"], &["bad"]),
+        ];
+        let results = together(&bench, requests).await;
+        let error = results[0].as_ref().unwrap_err();
+        assert_eq!(error.code(), "runner_crashed");
+        assert!(results[1].is_ok(), "{results:?}");
+        drop(results);
+        let unloading = bench.scheduler.unload(Which::Key(key("base")), false).await;
+        assert_eq!(unloading, Unloading::Done);
+    }
+    // Only its own model is closed.
+    let closed = bench.scheduler.acquire(adapted("bad", &["bad"], &[])).await;
+    assert!(matches!(closed, Err(Error::CrashLoop { .. })), "{closed:?}");
+    drop(bench.lease(adapted("a", &["a"], &[])).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_counts_against_the_model_that_used_the_runner() {
+    let bench = bench();
+    for _ in 0..3 {
+        drop(bench.lease(adapted("a", &["a"], &["b"])).await);
+        let b = bench.lease(adapted("b", &["b"], &["a"])).await;
+        let crashed = answer(&b, "[[mock: crash-at-token 1]] one two").await;
+        assert!(crashed.is_err(), "{crashed:?}");
+    }
+    let closed = bench.scheduler.acquire(adapted("b", &["b"], &[])).await;
+    assert!(matches!(closed, Err(Error::CrashLoop { .. })), "{closed:?}");
+    drop(bench.lease(adapted("a", &["a"], &[])).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn adapters_count_and_those_of_other_models_are_given_up_first() {
     let memory = |megabytes: u64| bench_of(2, 8, budget(megabytes), Unlimited);

@@ -634,6 +634,30 @@ async fn the_cpu_in_place_of_an_accelerator_gets_room_in_main_memory() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_request_has_its_own_context_on_the_cpu_in_place_of_an_accelerator() {
+    let bench = bench_of_bytes(1000);
+    let with_context = |context: u32| {
+        let mut request = falling_back("b", 500);
+        request.settings.context = context;
+        let cpu = request.fallback.as_mut().map(Arc::make_mut).unwrap();
+        cpu.settings.context = context;
+        request
+    };
+    let take = |context| {
+        let scheduler = bench.scheduler.clone();
+        tokio::spawn(async move { scheduler.acquire(with_context(context)).await.unwrap() })
+    };
+    // Both wait for the memory of this one.
+    let other = bench.take(sized("a", 995)).await.unwrap();
+    let waiting = [take(100), take(300)];
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(other);
+    for lease in waiting {
+        assert_eq!(lease.await.unwrap().loaded().context, 300);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_after_an_accelerator_names_both_reasons() {
     let bench = bench_of_bytes(1000);
     bench.use_once(sized("a", 400)).await;
