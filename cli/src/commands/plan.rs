@@ -198,7 +198,7 @@ mod tests {
         assert!(shown(&out, &fits).ends_with("It fits.\n"));
         for (speed, text) in [
             (23.46, "It fits, with about 23 tokens/s.\n"),
-            (3.14, "It fits, with about 3.1 tokens/s.\n"),
+            (3.24, "It fits, with about 3.2 tokens/s.\n"),
         ] {
             let mut fits = fits.clone();
             fits.asked.tokens_per_second = Some(speed);
