@@ -42,9 +42,12 @@ impl Task {
     fn members<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Entry> {
         let group = entry.request.group();
         let group = group.filter(|group| matches!(group, Group::Together(_)));
-        let others = self.table.values();
-        let others = others.filter(|other| !matches!(other.state, State::Stopping));
-        others.filter(move |other| group.is_some() && other.request.group() == group)
+        // Without such a group the table is not searched: this is asked for each model, several times for each request.
+        group.into_iter().flat_map(move |group| {
+            let others = self.table.values();
+            let others = others.filter(|other| !matches!(other.state, State::Stopping));
+            others.filter(move |other| other.request.group() == Some(group))
+        })
     }
 
     /// Why a model that expired is unloaded.
