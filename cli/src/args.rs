@@ -627,9 +627,9 @@ pub(crate) struct Ps {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Only models whose name starts with this; with `--variants`, the name of one model, also of one that is not on disk.
+    /// The beginning of the names to list; with `--variants`, the name of a model, which need not be on disk.
     pub(crate) prefix: Option<String>,
-    /// Show quantizations: those on disk, or all that the source of the named model has, with what each takes on this machine.
+    /// Show the quantization of each model on disk; with a name, all quantizations that its source has, and the memory and speed of each here.
     #[arg(long)]
     pub(crate) variants: bool,
 }

@@ -17,8 +17,8 @@ pub struct PlanRequest {
     /// Type of the KV cache: `f16`, `q8_0` or `q4_0`; without one, the setting `kv_cache_type`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_type: Option<String>,
-    /// Names of the only devices beside main memory, all of one backend, such as `CUDA0`, or `cpu` for none; without a name, those that a
-    /// load would use.
+    /// Devices of the plan beside main memory, such as `CUDA0`, all of one backend; `cpu` for main memory alone. An empty list takes the
+    /// devices of a load.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub device: Vec<String>,
     /// Allow a connection without TLS to the source.

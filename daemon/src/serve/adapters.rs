@@ -5,8 +5,8 @@ use runner_protocol::AdapterScale;
 
 use crate::error::Error;
 
-/// The scales of the adapters of a model: those that a request states by their indices, or the full strength of all. The runner may have
-/// adapters of other models too, which have the scale 0.
+/// The scales of the adapters of a model. A request can state scales by the indices of the adapters; otherwise each adapter has the scale 1.
+/// Adapters of other models in the runner have the scale 0.
 ///
 /// # Errors
 /// When the request states an adapter that the model does not have, or states one twice.

@@ -17,7 +17,7 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// The scales of the next step, of those that requests want; `None` without any.
+    /// The scales of the next step, out of the wanted scales of the requests; `None` without a request.
     pub(crate) fn next<'a>(
         &mut self,
         wanted: impl Iterator<Item = &'a AdapterScales> + Clone,
