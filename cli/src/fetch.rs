@@ -8,20 +8,13 @@ use crate::output::{Output, ProgressView};
 use crate::transfer::{FollowEnd, Transfer};
 
 /// Pulls a missing model, after a note.
-///
-/// With `--json`, standard output belongs to the answer, so the pull is silent.
 pub(crate) async fn fetch_missing(
     client: &Client,
     out: &Output,
     model: &str,
 ) -> anyhow::Result<()> {
     out.note(&format!("`{model}` is not on disk: pulling it"));
-    let view = if out.json() {
-        ProgressView::silent()
-    } else {
-        out.progress()
-    };
-    pull(client, out, view, model, None).await
+    pull(client, out, model, None).await
 }
 
 /// Pulls a variant of a model, after a note.
@@ -34,22 +27,23 @@ pub(crate) async fn fetch_variant(
     out.note(&format!(
         "`{model}` is not on disk as {variant}: pulling it"
     ));
+    pull(client, out, model, Some(variant.to_owned())).await
+}
+
+/// Pulls a model for `run`, with high priority.
+///
+/// With `--json`, standard output belongs to the answer, so the pull is silent.
+async fn pull(
+    client: &Client,
+    out: &Output,
+    model: &str,
+    variant: Option<String>,
+) -> anyhow::Result<()> {
     let view = if out.json() {
         ProgressView::silent()
     } else {
         out.progress()
     };
-    pull(client, out, view, model, Some(variant.to_owned())).await
-}
-
-/// Pulls a model for `run`, with high priority.
-async fn pull(
-    client: &Client,
-    out: &Output,
-    view: ProgressView,
-    model: &str,
-    variant: Option<String>,
-) -> anyhow::Result<()> {
     let request = in_background(PullRequest {
         model: model.to_owned(),
         variant,

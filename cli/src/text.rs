@@ -24,6 +24,14 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
+/// A number of tokens per second, with one decimal below 10.
+pub(crate) fn speed(tokens: f64) -> String {
+    match tokens {
+        10.0.. => format!("{tokens:.0}"),
+        _ => format!("{tokens:.1}"),
+    }
+}
+
 /// Bytes as [`bytes`] shows them; `-` for none.
 pub(crate) fn bytes_or_none(count: u64) -> String {
     match count {

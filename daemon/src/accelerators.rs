@@ -23,9 +23,6 @@ use crate::scheduler::LoadRequest;
 /// Most models that are remembered as crashed.
 const MAX_CRASHED: usize = 256;
 
-/// The kind of devices without memory of their own, as backends report it.
-const INTEGRATED: &str = "integrated-gpu";
-
 /// The memory of a device, as probes found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceMemory {
@@ -316,7 +313,7 @@ impl Accelerators {
         let free = most.entry(device.name.clone()).or_default();
         *free = now.max(*free).min(device.memory_total);
         DeviceMemory {
-            is_integrated: device.kind == INTEGRATED,
+            is_integrated: is_integrated(device),
             name: device.name.clone(),
             total: device.memory_total,
             free: *free,

@@ -102,6 +102,16 @@ impl Need {
         self.usage.host().saturating_sub(self.mapped)
     }
 
+    /// The same with so many more bytes of the host, none of them mapped.
+    #[must_use]
+    pub fn with_host(&self, bytes: u64) -> Self {
+        let host = self.usage.host().saturating_add(bytes);
+        Self {
+            usage: self.usage.clone().with(DeviceId::host(), host),
+            mapped: self.mapped,
+        }
+    }
+
     /// The larger number of both, for each device.
     #[must_use]
     pub fn max(&self, other: &Self) -> Self {

@@ -335,11 +335,9 @@ pub(crate) fn keeps_states(memory: &ModelMemory) -> bool {
 
 fn files(memory: &ModelMemory) -> Files<'_> {
     Files {
-        weights: &memory.weights,
-        projector: memory.projector.as_ref(),
-        draft: memory.draft.as_ref(),
-        // A load may take other adapters than those of the model, so they are added to the prediction.
+        // A load may take adapters of other models too, so their bytes are added to the prediction.
         adapters: &[],
+        ..Files::of(memory)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::needs::Needs;
 use crate::planner::{Files, LoadPlan, Machine, PartKind, predict, tokens_per_second};
 use crate::sources::Sources;
 
-use self::choice::{Bounds, Estimate, Verdict, choose};
+use self::choice::{Bounds, Choice, Estimate, Verdict, choose};
 
 /// Longest look at the variants for a pull, which takes the usual one afterwards.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,8 +59,8 @@ pub(crate) struct Survey {
     /// One for each variant.
     pub(crate) estimates: Vec<Estimate>,
     pub(crate) bounds: Bounds,
-    /// The index of the variant that a pull takes, and why; `None` where there is nothing to choose.
-    pub(crate) choice: Option<(usize, String)>,
+    /// The variant that a pull takes; `None` where there is nothing to choose.
+    pub(crate) choice: Option<Choice>,
 }
 
 impl Survey {
@@ -116,7 +116,7 @@ impl VariantChooser {
                 return (reference, None);
             }
         };
-        let Some((index, reason)) = &survey.choice else {
+        let Some(Choice { index, reason }) = &survey.choice else {
             return (reference, None);
         };
         let chosen = &survey.found.all[*index];
@@ -169,8 +169,11 @@ impl VariantChooser {
         };
         let choice = match (kept, found.all.len()) {
             (_, 0 | 1) => None,
-            (Some(index), _) => Some((index, "the store has the model in this variant".to_owned())),
-            (None, _) => choose(&found.all, &estimates, &bounds).map(|it| (it.index, it.reason)),
+            (Some(index), _) => Some(Choice {
+                index,
+                reason: "the store has the model in this variant".to_owned(),
+            }),
+            (None, _) => choose(&found.all, &estimates, &bounds),
         };
         Ok(Survey {
             found,

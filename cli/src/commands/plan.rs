@@ -77,8 +77,7 @@ fn settings(choice: &PlanChoice) -> String {
 /// The predicted speed, as the end of a sentence; empty where nothing is predicted.
 fn speed(choice: &PlanChoice) -> String {
     match choice.tokens_per_second {
-        Some(speed) if speed < 10.0 => format!(", with about {speed:.1} tokens/s"),
-        Some(speed) => format!(", with about {speed:.0} tokens/s"),
+        Some(speed) => format!(", with about {} tokens/s", text::speed(speed)),
         None => String::new(),
     }
 }

@@ -5,6 +5,7 @@ use api::{
     routes,
 };
 
+use crate::client::Error;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::fetch::fetch_variant;
@@ -13,11 +14,7 @@ use crate::text;
 
 /// Shows the variants that the source of a model has.
 pub(crate) async fn of(context: &Context, model: &str) -> anyhow::Result<Exit> {
-    let request = VariantsRequest {
-        model: model.to_owned(),
-        insecure: false,
-    };
-    let found: VariantsResponse = context.client.post(routes::VARIANTS, &request).await?;
+    let found = ask(context, model).await?;
     let out = &context.out;
     if out.json() {
         out.json_document(&found)?;
@@ -33,6 +30,14 @@ pub(crate) async fn of(context: &Context, model: &str) -> anyhow::Result<Exit> {
         "`slm pull {model}` takes the marked one, `slm pull {model} --variant NAME` another"
     ));
     Ok(Exit::Ok)
+}
+
+async fn ask(context: &Context, model: &str) -> Result<VariantsResponse, Error> {
+    let request = VariantsRequest {
+        model: model.to_owned(),
+        insecure: false,
+    };
+    context.client.post(routes::VARIANTS, &request).await
 }
 
 /// The columns that the table gives up on a narrow terminal, in order.
@@ -95,10 +100,7 @@ fn yes_or_no(yes: bool) -> String {
 }
 
 fn speed(tokens: f64) -> String {
-    match tokens {
-        10.0.. => format!("{tokens:.0} tok/s"),
-        _ => format!("{tokens:.1} tok/s"),
-    }
+    format!("{} tok/s", text::speed(tokens))
 }
 
 /// Shows the variants of the models on disk.
@@ -144,14 +146,7 @@ pub(crate) async fn ensure(context: &Context, model: &str, variant: &str) -> any
 
 /// Whether the source of the model tells that its weights on disk are this variant.
 async fn is_here(context: &Context, model: &str, variant: &str) -> bool {
-    let request = VariantsRequest {
-        model: model.to_owned(),
-        insecure: false,
-    };
-    let found = context
-        .client
-        .post::<VariantsResponse>(routes::VARIANTS, &request);
-    found.await.is_ok_and(|found| {
+    ask(context, model).await.is_ok_and(|found| {
         let mut variants = found.variants.iter();
         variants.any(|it| it.here && it.chosen && it.name.eq_ignore_ascii_case(variant))
     })

@@ -41,12 +41,7 @@ pub(crate) async fn post(
     let kernels = app.config.current().kernels != Kernels::Off;
     let machine = app.needs.free_machine(kernels, &accelerators).await;
     let wish = wish(&app, &request, &found.memory, &machine)?;
-    let files = Files {
-        weights: &found.memory.weights,
-        projector: found.memory.projector.as_ref(),
-        draft: found.memory.draft.as_ref(),
-        adapters: &found.memory.adapters,
-    };
+    let files = Files::of(&found.memory);
     let bandwidth = app.devices.bandwidth(wish.settings.threads);
     let shown = |plan: &LoadPlan, prediction: &Prediction, reasons| {
         let speed = tokens_per_second(&files, plan, &machine, &bandwidth);
@@ -76,7 +71,7 @@ pub(crate) async fn post(
     }))
 }
 
-/// The devices that the request names, or those that a load would use, with what their budgets leave of them.
+/// The devices of the plan, with the memory that their budgets leave: the devices in the request, or without any the devices of a load.
 async fn accelerators(app: &App, request: &PlanRequest) -> Result<Vec<DeviceMemory>, Error> {
     let config = app.config.current();
     let devices = if request.device.is_empty() {

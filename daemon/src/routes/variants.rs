@@ -28,7 +28,7 @@ pub(crate) async fn post(
 ) -> Result<axum::Json<VariantsResponse>, Error> {
     let reference = reference(&request.model)?;
     let survey = app.variants.survey(&reference, request.insecure).await?;
-    let chosen = survey.choice.as_ref().map(|(index, _)| *index);
+    let chosen = survey.choice.as_ref().map(|choice| choice.index);
     let variants = survey.found.all.iter().enumerate();
     let variants = variants.map(|(index, variant)| ModelVariant {
         name: variant.name.clone(),
@@ -50,7 +50,7 @@ pub(crate) async fn post(
         model: survey.found.name.to_string(),
         variants: variants.collect(),
         place: survey.found.place,
-        reason: survey.choice.map(|(_, reason)| reason),
+        reason: survey.choice.map(|choice| choice.reason),
         memory: survey.bounds.memory,
     }))
 }

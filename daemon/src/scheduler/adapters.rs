@@ -6,7 +6,7 @@ use registry::{Digest, ModelKey, ModelName};
 use runner_protocol::{LoadSettings, MAX_ADAPTERS};
 
 use super::{LoadRequest, OnCpu, Smaller};
-use crate::memory::{DeviceId, Need};
+use crate::memory::Need;
 
 /// An adapter that a load takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,8 @@ impl LoadRequest {
     }
 }
 
-/// Adds the adapters to the memory of a load with these settings, and the load without those that no request needs to the smaller ones.
+/// Adds the bytes of the adapters to `need`, the memory of a load with these settings. A load without the adapters of other models becomes
+/// the first entry of `smaller`.
 fn count(
     adapters: &[LoadAdapter],
     settings: LoadSettings,
@@ -149,7 +150,7 @@ fn count(
         ..smaller
     });
     *smaller = std::iter::once(without).chain(others).collect();
-    *need = more(need, bytes(false));
+    *need = need.with_host(bytes(false));
 }
 
 /// Adds bytes of the host to the memory of a load and of the smaller ones.
@@ -157,9 +158,9 @@ fn add(bytes: u64, need: &mut Need, smaller: &mut Arc<[Smaller]>) {
     if bytes == 0 {
         return;
     }
-    *need = more(need, bytes);
+    *need = need.with_host(bytes);
     let all = smaller.iter().cloned().map(|smaller| Smaller {
-        need: more(&smaller.need, bytes),
+        need: smaller.need.with_host(bytes),
         ..smaller
     });
     *smaller = all.collect();
@@ -172,7 +173,7 @@ fn keep(bytes: u64, smaller: &mut Arc<[Smaller]>) {
     }
     let all = smaller.iter().cloned().map(|smaller| Smaller {
         need: match smaller.drops_adapters {
-            true => more(&smaller.need, bytes),
+            true => smaller.need.with_host(bytes),
             false => smaller.need,
         },
         ..smaller
@@ -182,12 +183,3 @@ fn keep(bytes: u64, smaller: &mut Arc<[Smaller]>) {
 
 /// What is given up without the adapters that no request needs.
 const WITHOUT_OTHERS: &str = "without the adapters of other models";
-
-/// A need with so many more bytes of the host.
-fn more(need: &Need, bytes: u64) -> Need {
-    let host = need.usage.host().saturating_add(bytes);
-    Need {
-        usage: need.usage.clone().with(DeviceId::host(), host),
-        mapped: need.mapped,
-    }
-}

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::{HostMemory, LoadRequest, Smaller};
-use crate::memory::{DeviceId, Need};
 
 /// Share of the available memory for the host cache, where the configuration leaves its size to slm.
 pub(crate) const SHARE: u64 = 16;
@@ -35,7 +34,7 @@ impl LoadRequest {
         self.smaller = match self.state_memory {
             Some(_) => {
                 let counted = self.smaller.iter().map(|smaller| Smaller {
-                    need: with_host(&smaller.need, bytes),
+                    need: smaller.need.with_host(bytes),
                     host_cache: Some(bytes),
                     ..smaller.clone()
                 });
@@ -59,18 +58,9 @@ impl LoadRequest {
                 Arc::from(all)
             }
         };
-        self.need = with_host(&self.need, bytes);
+        self.need = self.need.with_host(bytes);
     }
 }
 
 /// What a model without its host cache gives up, for people.
 const NONE: &str = "no host cache";
-
-fn with_host(need: &Need, bytes: u64) -> Need {
-    let usage = need.usage.clone();
-    let host = usage.host().saturating_add(bytes);
-    Need {
-        usage: usage.with(DeviceId::host(), host),
-        mapped: need.mapped,
-    }
-}

@@ -61,12 +61,11 @@ impl Registry {
         let kept = self.0.index.kept_manifests().await?;
         self.on_disk(move |store| {
             let survey = Survey::of(store, needed, &kept)?;
-            if survey.report.is_blocked() {
-                return Ok(None);
-            }
             let unnamed = survey.unnamed(store)?;
-            let bytes = unnamed.iter().map(|(_, bytes)| bytes);
-            Ok(Some((unnamed.len() as u64, bytes.sum())))
+            Ok(unnamed.map(|blobs| {
+                let bytes = blobs.iter().map(|(_, bytes)| bytes);
+                (blobs.len() as u64, bytes.sum())
+            }))
         })
         .await
     }
@@ -162,17 +161,17 @@ impl Survey {
         })
     }
 
-    /// Blobs that nothing names, with their sizes; none where the needed blobs are unknown.
-    fn unnamed(&self, store: &Store) -> Result<Vec<(Digest, u64)>> {
+    /// Blobs that nothing names, with their sizes; `None` where the needed blobs are unknown.
+    fn unnamed(&self, store: &Store) -> Result<Option<Vec<(Digest, u64)>>> {
         if self.report.is_blocked() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let blobs = store.all_blobs()?.into_iter();
         let unnamed = blobs.filter_map(|(digest, kind)| match kind {
             Kind::File(stamp) if !self.needed.contains(&digest) => Some((digest, stamp.size)),
             _ => None,
         });
-        Ok(unnamed.collect())
+        Ok(Some(unnamed.collect()))
     }
 }
 
@@ -188,7 +187,7 @@ fn sweep(
     store.keep_states_of(&survey.computing)?;
     let unnamed = survey.unnamed(store)?;
     let mut report = survey.report;
-    if !report.is_blocked() {
+    if let Some(unnamed) = unnamed {
         for (digest, _) in unnamed {
             let candidate = candidates
                 .as_ref()

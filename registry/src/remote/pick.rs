@@ -179,11 +179,11 @@ pub(crate) fn variants(
     let all = groups(files);
     let mut variants: Vec<ListedVariant> = Vec::new();
     let mut groups = of_model(&all, usual);
-    // The usual one is among the first; the others keep the order of the listing.
-    groups.sort_by_key(|group| !group.has(usual));
+    let at = groups.iter().position(|group| group.has(usual));
+    if let Some(at) = at.filter(|at| *at >= MOST_VARIANTS) {
+        groups.swap(at, MOST_VARIANTS - 1);
+    }
     groups.truncate(MOST_VARIANTS);
-    let order = |group: &Group| all.iter().position(|other| std::ptr::eq(other, group));
-    groups.sort_by_key(|group| order(group));
     for group in groups {
         let Ok(weights) = whole(group, files, place) else {
             continue;
